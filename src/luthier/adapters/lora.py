@@ -1,0 +1,154 @@
+"""LoRA: low-rank updates of linear layers.
+
+Paper: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", arXiv:2106.09685, equation 3:
+`h = W x + (alpha / r) B A x`, A random, B zero at the start, W frozen.
+Differences: all linear layers by default (the paper adapts queries and values), which at equal parameters is the better
+use of them; rank-stabilised scaling, DoRA and other variants pass through PEFT's config.
+When to use it: nearly always first; a few hundred examples suffice for format and style. When not: much new knowledge.
+Cost: the frozen forward, a little over half of full tuning's backward, and a file of megabytes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from luthier.core.config import Config
+from luthier.core.errors import CompatibilityError, ConfigError
+from luthier.core.files import write_json
+from luthier.models.loaded import LoadedModel
+from luthier.models.source import ADAPTER_RECORD
+
+
+class LoraConfig(Config):
+    """LoRA's settings; `peft` passes anything else through to PEFT's own config."""
+
+    method: str = "lora"
+    rank: int = Field(16, ge=1, le=1024, description="rank r of the update; 4-32 is usual, above 16 gains are small")
+    alpha: float = Field(32.0, gt=0, description="scale is alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the input of A while training")
+    target_modules: str | list[str] = Field("all-linear", description="names of linear layers, or all-linear")
+    peft: dict[str, Any] = Field(default_factory=dict, description="further arguments of peft.LoraConfig, e.g. {use_dora: true}")
+
+
+class Lora:
+    """LoRA as a method: what it needs, its defaults, how it is attached."""
+
+    name = "lora"
+    needs = frozenset({"causal"})
+    default_learning_rate = 3e-4
+    Config = LoraConfig
+    masters = False
+
+    def __init__(self, config: LoraConfig = LoraConfig()) -> None:
+        self.config = config
+
+    def attach(self, model: LoadedModel, name: str = "default", seed: int = 0) -> AttachedLora:
+        """Put fresh low-rank layers on a model (changed in place).
+
+        Raises:
+            ConfigError: if PEFT does not know an argument.
+            CompatibilityError: if no layer has one of the target names.
+        """
+        import peft
+
+        config = self.config
+        try:
+            settings = peft.LoraConfig(
+                r=config.rank,
+                lora_alpha=config.alpha,
+                lora_dropout=config.dropout,
+                target_modules=config.target_modules,
+                task_type="CAUSAL_LM",
+                **config.peft,
+            )
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"adapter.peft: PEFT's LoraConfig refuses this: {error}") from None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            try:
+                wrapper = peft.get_peft_model(model.module, settings, adapter_name=name)
+            except ValueError as error:
+                raise CompatibilityError(f"{_targets(model, config)} ({str(error).splitlines()[0]})") from None
+        return AttachedLora(model, wrapper, name)
+
+
+def _targets(model: LoadedModel, config: LoraConfig) -> str:
+    linear = sorted({n.rpartition(".")[2] for n, m in model.module.named_modules() if isinstance(m, nn.Linear)})
+    return f"adapter.target_modules {config.target_modules!r} fits no layer of {model.facts.name}. Linear layers: {', '.join(linear)}."
+
+
+class AttachedLora:
+    """LoRA on a model, under a name."""
+
+    def __init__(self, model: LoadedModel, wrapper: Any, name: str) -> None:
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        self.name = name
+        self._model = model
+        self._wrapper = wrapper
+        self._layers = [m for m in model.module.modules() if isinstance(m, BaseTunerLayer) and name in m.lora_A]
+
+    @classmethod
+    def open(cls, folder: Path, model: LoadedModel, name: str = "default") -> AttachedLora:
+        """Load a saved adapter onto its base; keys and shapes must match exactly.
+
+        Raises:
+            CompatibilityError: naming missing and surplus tensors.
+        """
+        import peft
+        from peft.utils.save_and_load import get_peft_model_state_dict
+        from safetensors import safe_open
+
+        wrapper = peft.PeftModel.from_pretrained(model.module, folder, adapter_name=name, use_safetensors=True)
+        with safe_open(folder / "adapter_model.safetensors", "pt") as file:
+            stored = set(file.keys())
+        needed = set(get_peft_model_state_dict(wrapper, adapter_name=name))
+        if stored != needed:
+            raise CompatibilityError(
+                f"The adapter {folder} does not fit {model.facts.name}: missing {sorted(needed - stored)[:3]}, surplus "
+                f"{sorted(stored - needed)[:3]}. It was made for another base."
+            )
+        return cls(model, wrapper, name)
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Return A and B of every layer, fp32 also on a bf16 base."""
+        marker = f".{self.name}."
+        return {n: p for n, p in self._model.module.named_parameters() if "lora_" in n and marker in f"{n}."}
+
+    def set_active(self, on: bool) -> None:
+        """Switch on or off by the layers' own flags: PEFT's `set_adapter` would also flip what is trainable."""
+        for layer in self._layers:
+            if on:
+                layer._active_adapter = [self.name]
+                layer._disable_adapters = False
+            elif self.name in layer.active_adapters:
+                layer._disable_adapters = True
+
+    def after_update(self, step: int) -> None:
+        """Nothing to do for LoRA."""
+
+    def merge(self) -> Any:
+        """Add the update to the base weights and return the plain transformers model (changed in place)."""
+        return self._wrapper.merge_and_unload(safe_merge=True, adapter_names=[self.name])
+
+    def save(self, folder: Path) -> None:
+        """Write PEFT's files, and beside them which base and template it was trained on."""
+        source = self._model.facts
+        self._wrapper.peft_config[self.name].base_model_name_or_path = str(source.folder or source.name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._wrapper.save_pretrained(folder, selected_adapters=[self.name], safe_serialization=True, save_embedding_layers=False)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; the run writes its own
+        record = {
+            "base": source.name,
+            "base_digest": self._model.digest,
+            "template_digest": self._model.template_digest,
+            "precision": self._model.precision,
+        }
+        write_json(folder / ADAPTER_RECORD, record)

@@ -1,0 +1,1 @@
+"""Contracts that every other part of Luthier is built on. Nothing here imports torch."""

@@ -1,0 +1,60 @@
+"""Stages by name. A stage is `run(config, run)`; all it needs is the config, all it yields is the run directory.
+
+No stage imports a stage: a stage that needs another calls `run_stage`, which finds it in a lazy table.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+from luthier.core.config import Config
+from luthier.core.errors import unknown_name
+from luthier.core.run import RunDirectory
+from luthier.core.stopping import Paused
+
+STAGES = {
+    "adapt": "luthier.stages.adapt",
+    "tune": "luthier.stages.tune",
+    "prompt": "luthier.stages.prompt",
+    "baseline": "luthier.stages.baseline",
+}
+"""Stage name -> module with `Config` (its recipe) and `run(config, run)`."""
+
+
+def _module(name: str) -> ModuleType:
+    if name not in STAGES:
+        raise unknown_name("stage", name, STAGES)
+    return importlib.import_module(STAGES[name])
+
+
+def config_class(name: str) -> type[Config]:
+    """Return the recipe class of a stage."""
+    found: type[Config] = _module(name).Config
+    return found
+
+
+def run_stage(name: str, config: Config, run: RunDirectory) -> RunDirectory:
+    """Run a stage to its end unless it has ended before; a stop marks it as paused and unwinds.
+
+    Raises:
+        Paused: if a stop was asked for; the run goes on with `luthier resume`.
+    """
+    if run.status == "finished":
+        return run
+    run.update(status="running")
+    try:
+        _module(name).run(config, run)
+    except (Paused, KeyboardInterrupt):
+        run.pause()
+        raise
+    except Exception as error:
+        run.fail(f"{type(error).__name__}: {error}")
+        raise
+    return run
+
+
+def recipe_of(run: RunDirectory) -> Any:
+    """Return the parsed recipe of an existing run."""
+    return config_class(run.manifest["stage"]).parse(run.recipe, str(run.path / "recipe.yaml"))

@@ -1,0 +1,173 @@
+"""Tables with delimiters: comma, semicolon or tab; quoted cells may hold line breaks."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from luthier.core.errors import BadRow, DataError
+from luthier.data.formats.raw import Content, RawFile, RawRow
+
+DELIMITERS = (",", ";", "\t")
+_NAMES = {",": "','", ";": "';'", "\t": "tab"}
+_SNIFFED_ROWS = 200
+_RESTARTS = 50
+_NO_DELIMITER = "\x1f"  # a one-column file is read with a delimiter that text does not hold
+_EXCEL_HINT = re.compile(r'\s*"?sep=([,;\t])"?\s*')
+
+
+@dataclass(frozen=True)
+class _Record:
+    """One row as the parser saw it; `cells` is None where `problem` says why."""
+
+    line: int
+    last_line: int
+    cells: list[str] | None
+    problem: str = ""
+
+
+class Csv:
+    """CSV: a header row, then rows; delimiter comma, semicolon or tab, found by content."""
+
+    name = "csv"
+
+    def recognises(self, content: Content) -> bool:
+        """Say yes to any text: CSV is asked last."""
+        return content.text is not None
+
+    def read(self, content: Content) -> RawFile:
+        """Read all rows, each with the line it starts on."""
+        previous = csv.field_size_limit(2**31 - 1)  # the default of 131,072 characters is below a long document
+        try:
+            return _read(content)
+        finally:
+            csv.field_size_limit(previous)
+
+
+CSV = Csv()
+
+
+def _read(content: Content) -> RawFile:
+    lines = list(io.StringIO(content.lines_of_text, newline=""))
+    delimiter, skipped = _delimiter_in_first_line(lines)
+    delimiter = delimiter or sniff_delimiter(lines)
+    records = _filled(_records(lines, delimiter or _NO_DELIMITER, start=skipped))
+    header = next(records, None)
+    if header is None:
+        raise DataError(f"{content.path} is empty. A data file has at least a header and a row.")
+    columns = _columns(content, header)
+    rows: list[RawRow] = []
+    bad: list[BadRow] = []
+    for record in records:
+        problem = _problem(record, len(columns))
+        if problem is None and record.cells is not None:
+            rows.append(RawRow(record.line, dict(zip(columns, record.cells, strict=False))))
+        elif problem is not None:
+            bad.append(BadRow(str(content.path), record.line, *problem))
+    if not rows and not bad:
+        raise DataError(f"{content.path} has a header but no rows: {_shown(columns)}.")
+    dialect = f"delimiter {_NAMES[delimiter]}" if delimiter else "one column"
+    return RawFile(content.path, "csv", f"CSV ({dialect}, {content.encoding})", tuple(columns), tuple(rows), tuple(bad))
+
+
+def _delimiter_in_first_line(lines: Sequence[str]) -> tuple[str | None, int]:
+    """Read Excel's "sep=;" line: the delimiter and how many lines to skip."""
+    match = _EXCEL_HINT.fullmatch(lines[0]) if lines else None
+    return (match[1], 1) if match else (None, 0)
+
+
+def sniff_delimiter(lines: Sequence[str]) -> str | None:
+    """Return the delimiter under which most rows have as many cells as the header, or None for a single column.
+
+    A delimiter that the header does not hold is no candidate, so commas within texts do not mislead.
+    """
+    best: tuple[float, int] = (0.5, 0)
+    found: str | None = None
+    for delimiter in DELIMITERS:
+        records = list(itertools.islice(_filled(_records(lines, delimiter)), _SNIFFED_ROWS))
+        widths = [len(r.cells) if r.cells is not None else 0 for r in records]
+        if not widths or widths[0] < 2:
+            continue
+        agreeing = sum(width == widths[0] for width in widths) / len(widths)
+        if (agreeing, widths[0]) > best:
+            best, found = (agreeing, widths[0]), delimiter
+    return found
+
+
+def _records(lines: Sequence[str], delimiter: str, start: int = 0) -> Iterator[_Record]:
+    """Parse strictly. After a quote that never closes, parsing starts again at the following line."""
+    # `a, "b, c"`: a space before the quote would otherwise make the quote part of the text and the comma a border
+    spaced = any(f'{delimiter} "' in line for line in lines[start : start + 20])
+    for _ in range(_RESTARTS):
+        reader = csv.reader(
+            itertools.islice(lines, start, None), delimiter=delimiter, strict=True, skipinitialspace=spaced
+        )
+        while True:
+            first = start + reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                unclosed = "unexpected end of data" in str(error)
+                yield _Record(first, first if unclosed else start + reader.line_num, None, str(error))
+                if unclosed:
+                    start = first
+                    break
+                continue
+            yield _Record(first, start + reader.line_num, cells)
+
+
+def _filled(records: Iterator[_Record]) -> Iterator[_Record]:
+    """Leave out blank lines and the rows of empty cells that spreadsheets write below a table."""
+    return (record for record in records if record.cells is None or any(cell.strip() for cell in record.cells))
+
+
+def _columns(content: Content, header: _Record) -> list[str]:
+    if header.cells is None:
+        raise DataError(
+            f"{content.path}:{header.line}: the header cannot be read ({header.problem}). "
+            'A quote inside a quoted cell is written twice: "".'
+        )
+    cells = [cell.strip() for cell in header.cells]
+    while cells and not cells[-1]:  # a delimiter at the end of every line
+        cells.pop()
+    names = [cell or f"column_{number}" for number, cell in enumerate(cells, start=1)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{content.path}: the header names the column(s) {_shown(twice)} twice. Rename one of them.")
+    return names
+
+
+def _problem(record: _Record, width: int) -> tuple[str, str, str] | None:
+    """Return what is wrong with a row, what was expected and how to mend it."""
+    if record.cells is None:
+        if "unexpected end of data" in record.problem:
+            return "a quoted cell opens here and never closes", "a closing quote", 'add it, or remove the opening "'
+        return (
+            f"a quoted cell on lines {record.line} to {record.last_line} is followed by more text"
+            if record.last_line > record.line
+            else "a quoted cell is followed by more text",
+            "a delimiter after the closing quote",
+            'write a quote inside a quoted cell twice: ""',
+        )
+    cells = record.cells
+    if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
+        return None
+    if len(cells) == width:
+        return None
+    span = f" (lines {record.line} to {record.last_line})" if record.last_line > record.line else ""
+    fix = (
+        "put a cell that holds the delimiter in double quotes"
+        if len(cells) > width
+        else "add the missing cell, or close the quoted one"
+    )
+    return f"the row has {len(cells)} cell(s){span}", f"{width}, as in the header", fix
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name[:40]}'" for name in names)

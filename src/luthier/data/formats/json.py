@@ -1,0 +1,137 @@
+"""JSON documents: a list of objects, or an object that holds one such list."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from luthier.core.errors import BadRow, DataError
+from luthier.data.formats import jsonl
+from luthier.data.formats.raw import Content, RawFile, RawRow, columns_of
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_EXPECTED = "a list of JSON objects"
+
+
+class JsonDocument:
+    """JSON: a list of objects, or an object that holds one list of objects."""
+
+    name = "json"
+
+    def recognises(self, content: Content) -> bool:
+        """Say whether the whole text is one JSON document, or claims to be one and is broken."""
+        if content.text is None:
+            return False
+        text = content.text.strip()
+        if not text.startswith(("{", "[")):
+            return content.suffix == ".json"
+        value, problem, _ = jsonl.parse(text)
+        if problem is not None:
+            return content.suffix == ".json" and not jsonl.JSON_LINES.recognises(content)
+        # One object on one line is a JSON Lines file of one row, unless it wraps a list of rows.
+        return isinstance(value, list) or "\n" in text or _name_of_rows(value) is not None
+
+    def read(self, content: Content) -> RawFile:
+        """Read every object of the list, each with the line it starts on."""
+        text = content.lines_of_text
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{content.path}:{error.lineno}: no valid JSON: {error.msg} (column {error.colno}). "
+                f"Expected {_EXPECTED}, or an object that holds one."
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{content.path}: JSON that cannot be read: {error}.") from None
+        items = list(_items(content, value))
+        rows: list[RawRow] = []
+        bad: list[BadRow] = []
+        for line, item in items:
+            if isinstance(item, dict) and item:
+                rows.append(RawRow(line, item))
+            else:
+                found = "an empty object" if isinstance(item, dict) else jsonl.kind_of(item)
+                fix = 'write {"column": value, …}'
+                bad.append(BadRow(str(content.path), line, f"the list holds {found}", _EXPECTED, fix))
+        if not items:
+            raise DataError(f"{content.path} holds an empty list. Expected {_EXPECTED}.")
+        return RawFile(content.path, self.name, f"JSON ({content.encoding})", columns_of(rows), tuple(rows), tuple(bad))
+
+
+JSON_DOCUMENT = JsonDocument()
+
+
+def _items(content: Content, value: Any) -> Iterator[tuple[int, Any]]:
+    """Yield the rows of a document with their lines.
+
+    Raises:
+        DataError: if the document has another shape.
+    """
+    text = content.lines_of_text
+    if isinstance(value, list):
+        yield from _scan_list(text, _SPACE.match(text).end())  # type: ignore[union-attr]
+        return
+    if not isinstance(value, dict):
+        found = jsonl.kind_of(value)
+        raise DataError(f"{content.path} holds {found}. Expected {_EXPECTED}, or an object that holds one.")
+    if isinstance(value.get("messages"), list):  # one conversation, printed over several lines
+        yield _line(text, _SPACE.match(text).end()), value  # type: ignore[union-attr]
+        return
+    name = _name_of_rows(value)
+    if name is None:
+        keys = ", ".join(f"'{key[:40]}'" for key in list(value)[:10]) or "none"
+        raise DataError(
+            f"{content.path} is an object with the keys {keys}, and not exactly one of them holds a list of objects. "
+            f"Expected {_EXPECTED}, or an object that holds one; keep one list, or write one object a line."
+        )
+    yield from _scan_list(text, _start_of_value(text, name))
+
+
+def _name_of_rows(value: Any) -> str | None:
+    """Return the key of the only list of objects in an object, or None."""
+    if not isinstance(value, dict) or isinstance(value.get("messages"), list):
+        return None
+    lists = [name for name, part in value.items() if isinstance(part, list) and any(isinstance(x, dict) for x in part)]
+    return lists[0] if len(lists) == 1 else None
+
+
+def _line(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
+
+
+def _start_of_value(text: str, name: str) -> int:
+    """Return where the value of a top-level key starts (of its last occurrence, which is the one that counts)."""
+    decoder = json.JSONDecoder()
+    position = _after_space(text, 0) + 1
+    found = 0
+    while text[position := _after_space(text, position)] == '"':
+        key, position = decoder.raw_decode(text, position)
+        start = _after_space(text, _after_space(text, position) + 1)
+        found = start if key == name else found
+        _, position = decoder.raw_decode(text, start)
+        position = _after_space(text, position)
+        if text[position] != ",":
+            break
+        position += 1
+    return found
+
+
+def _scan_list(text: str, start: int) -> Iterator[tuple[int, Any]]:
+    """Yield the elements of a list that is known to be valid, with the line each starts on."""
+    decoder = json.JSONDecoder()
+    position = _after_space(text, start + 1)
+    line, counted = 1, 0
+    while text[position] != "]":
+        line, counted = line + text.count("\n", counted, position), position
+        value, position = decoder.raw_decode(text, position)
+        yield line, value
+        position = _after_space(text, position)
+        if text[position] == ",":
+            position = _after_space(text, position + 1)
+
+
+def _after_space(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    return match.end() if match else position

@@ -1,0 +1,215 @@
+"""Read a data file or a folder of files into examples: the one way in."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from luthier.core.errors import BadRow, DataError, nearest
+from luthier.core.files import append_lines, sha256_text
+from luthier.core.types import EMPTY, Example
+from luthier.data.formats import FORMATS, Content, RawFile, read_raw
+from luthier.data.guessing import guess_mapping
+from luthier.data.mapping import SPLIT_NAMES, MappedRows, PartName, RowMapping, map_rows
+from luthier.data.options import ReadOptions
+from luthier.data.values import shorten
+
+_DATA_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt")
+_SHOWN_CHARACTERS = 400
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """One row as a model will see it, shortened for display."""
+
+    where: str
+    conversation: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples and where they come from.
+
+    Attributes:
+        source: The file or folder, as the user wrote it.
+        description: What was read, in words: format, rows, left-out files.
+        examples: The usable rows, in the order of the files.
+        mapping: What comes from where; apply it to new files to read them alike.
+        bad_rows: The rows that were left out (only with `skip_bad`; else they stop the reading).
+        digest: SHA-256 of the content; of one file it is what `sha256sum` prints.
+        given: For data that comes in parts: "tune", "choose" or "confirm" by example id; else empty.
+        samples: Up to three rows, from the start, the middle and the end, as they are rendered.
+    """
+
+    source: str
+    description: str
+    examples: tuple[Example, ...]
+    mapping: RowMapping
+    bad_rows: tuple[BadRow, ...]
+    digest: str
+    given: Mapping[str, PartName] = field(default_factory=lambda: EMPTY)
+    samples: tuple[SampleRow, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def given_sizes(self) -> dict[str, int]:
+        """Return how many rows come in each part; empty if the data has no parts."""
+        return dict(Counter(self.given.values()))
+
+    def save_bad_rows(self, path: Path) -> None:
+        """Append the rows that were left out to a JSON Lines file."""
+        append_lines(path, ({**vars(row)} for row in self.bad_rows))
+
+
+def read_examples(
+    path: str | Path,
+    options: ReadOptions | None = None,
+    *,
+    mapping: RowMapping | None = None,
+    need_answers: bool = True,
+) -> Dataset:
+    """Read a data file, or all data files of a folder.
+
+    Args:
+        path: A CSV, JSON, JSON Lines or Parquet file, or a folder of these.
+        options: What the user says about columns; the rest is guessed.
+        mapping: The mapping of an earlier run, instead of options and guessing.
+        need_answers: Whether every row must have a right answer. Off for rows that are only to be answered.
+
+    Raises:
+        DataError: if nothing can be read, if columns are ambiguous, or if rows cannot be used; it lists all of them.
+        ConfigError: if an option names a column that is not there.
+    """
+    options = options or ReadOptions()
+    root = Path(path)
+    paths, left_out = _files_of(root)
+    contents = [Content.load(file) for file in paths]
+    files = [read_raw(content) for content in contents]
+    columns = tuple(dict.fromkeys(name for file in files for name in file.columns))
+    _require_rows(str(path), files)
+    if mapping is None:
+        rows = [row.values for file in files for row in file.rows]
+        mapping = guess_mapping(str(path), columns, rows, options, need_answers=need_answers)
+    else:
+        mapping.check_columns(columns, str(path), need_answers=need_answers)
+        mapping = mapping.for_columns(columns)
+    mapped = map_rows(files, mapping, need_answers=need_answers, parts=_parts_by_file(paths))
+    _stop_at_bad_rows(str(path), mapped, options.skip_bad)
+    return Dataset(
+        source=str(path),
+        description=_describe(files, left_out),
+        examples=mapped.examples,
+        mapping=mapping,
+        bad_rows=mapped.bad,
+        digest=_digest(contents),
+        # One part alone (only a test file, say) is no division: such data is divided like any other.
+        given=mapped.given if len(set(mapped.given.values())) > 1 else EMPTY,
+        samples=sample_rows(mapped.examples, mapped.places),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- files
+
+
+def _files_of(root: Path) -> tuple[list[Path], list[str]]:
+    """Return the data files of a path, and the names of the files beside them that are not read.
+
+    Raises:
+        DataError: if there are none.
+    """
+    try:
+        if root.is_file():
+            return [root], []
+        if not root.is_dir():
+            raise DataError(_not_found(root))
+        names = sorted(p for p in root.iterdir() if p.is_file() and not p.name.startswith("."))
+    except (OSError, ValueError) as error:
+        raise DataError(f"Cannot read {str(root)!r}: {getattr(error, 'strerror', None) or error}.") from None
+    files = [p for p in names if p.suffix.lower() in _DATA_SUFFIXES]
+    if not files:
+        found = ", ".join(p.name for p in names[:10]) or "no files"
+        raise DataError(f"The folder {root} holds no {', '.join(FORMATS)} files (found: {found}).")
+    if len({part for p in files if (part := _part_of_file(p))}) > 1:
+        files = [p for p in files if _part_of_file(p)]  # train, validation, test: others beside them are no rows
+    return files, [p.name for p in names if p not in files]
+
+
+def _not_found(root: Path) -> str:
+    if "://" in str(root) or str(root).startswith(("http:", "https:")):
+        return f"{root} is an address. Download the file first and give its path."
+    folder = root.parent
+    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    hint = nearest(root.name, names)
+    return f"There is no file or folder {root}.{hint} Give the path of a CSV, JSON, JSON Lines or Parquet file."
+
+
+def _part_of_file(path: Path) -> PartName | None:
+    """Return the part that a file's name stands for: "train-00000-of-00001" and "my_test" do."""
+    found = {SPLIT_NAMES[word] for word in re.split(r"[^a-z]+", path.stem.lower()) if word in SPLIT_NAMES}
+    return found.pop() if len(found) == 1 else None
+
+
+def _parts_by_file(paths: Sequence[Path]) -> dict[str, PartName]:
+    if len(paths) < 2:
+        return {}
+    return {path.name: part for path in paths if (part := _part_of_file(path))}
+
+
+def _digest(contents: Sequence[Content]) -> str:
+    digests = [(c.path.name, hashlib.sha256(c.data).hexdigest()) for c in contents]
+    return digests[0][1] if len(digests) == 1 else sha256_text(*(part for pair in digests for part in pair))
+
+
+def _describe(files: Sequence[RawFile], left_out: Sequence[str]) -> str:
+    """Say what was read: "tickets.csv: CSV (delimiter ';', Windows-1252), 300 rows"."""
+    lines = [f"{f.path.name}: {f.description}, {len(f.rows) + len(f.bad):,} rows" for f in files]
+    if left_out:
+        lines.append(f"not read: {', '.join(left_out)}")
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------------------------------------------- bad rows
+
+
+def _require_rows(source: str, files: Sequence[RawFile]) -> None:
+    """Stop if no row could even be read."""
+    bad = [row for file in files for row in file.bad]
+    if not any(file.rows for file in files):
+        raise DataError(f"{source}: none of {len(bad)} row(s) can be read.", bad)
+
+
+def _stop_at_bad_rows(source: str, mapped: MappedRows, skip_bad: bool) -> None:
+    bad, good = mapped.bad, len(mapped.examples)
+    if not good:
+        raise DataError(f"{source}: none of {len(bad)} row(s) can be used.", bad)
+    if bad and not skip_bad:
+        raise DataError(
+            f"{source}: {len(bad):,} of {good + len(bad):,} rows cannot be used. Mend them, or leave them out with "
+            "--skip-bad.",
+            bad,
+        )
+
+
+# -------------------------------------------------------------------------------------------------------- display
+
+
+def sample_rows(examples: Sequence[Example], places: Sequence[str], count: int = 3) -> tuple[SampleRow, ...]:
+    """Return rows from the start, the middle and the end, as the model will see them."""
+    last = len(examples) - 1
+    chosen = sorted({round(last * k / max(count - 1, 1)) for k in range(min(count, len(examples)))})
+    return tuple(_sample(examples[index], places[index]) for index in chosen)
+
+
+def _sample(example: Example, place: str) -> SampleRow:
+    first = example.messages[0]
+    alone = len(example.messages) == 1 and first.role == "user"
+    texts = [m.content if alone else f"[{m.role}] {m.content}" for m in example.messages]
+    others = f"  (or {len(example.references) - 1} other right answers)" if len(example.references) > 1 else ""
+    answer = shorten(example.reference, _SHOWN_CHARACTERS) + others if example.references else ""
+    return SampleRow(place, shorten("\n".join(texts), _SHOWN_CHARACTERS), answer)

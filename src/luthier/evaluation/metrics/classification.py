@@ -1,0 +1,156 @@
+"""Classification: accuracy and macro-F1 over answers read as labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from luthier.core.errors import ConfigError, DataError, nearest
+from luthier.core.types import Answer, Example
+from luthier.evaluation.metrics.rows import has_failed, identity_text, mean_of_first_column, references_of
+
+_TERMINAL = " \t\n.,;:!?…。，；：！？"
+
+
+def normalize_label(text: str) -> str:
+    """Return a label without outer white space, case and punctuation at its end ("Positive." -> "positive").
+
+    A label made of punctuation alone ("?") stays as it is.
+    """
+    folded = text.strip().casefold()
+    return folded.rstrip(_TERMINAL) or folded
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Share of answers that name the right label (0 to 1), whatever their case, outer space and final punctuation.
+
+    The answer must be the label and nothing else: "positive" is right, "It is positive" is not. With several references
+    any of them will do. `labels`, where given, are checked against the references. Counted: one 0 or 1 an example.
+    """
+
+    labels: tuple[str, ...] = ()
+
+    name = "accuracy"
+    higher_is_better = True
+    reduction = "mean"
+    bounds = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))
+        _positions(self.labels)
+
+    @property
+    def identity(self) -> str:
+        """Name with all settings."""
+        return identity_text(self.name, labels=self.labels)
+
+    def measure(self, example: Example, answer: Answer) -> tuple[float, ...]:
+        """Return (1.0,) for the right label and (0.0,) for any other answer.
+
+        Raises:
+            DataError: if a reference is not one of the labels.
+        """
+        references = references_of(example, self.name)
+        if self.labels:
+            _known(references, _positions(self.labels), example, self.labels)
+        right = not has_failed(answer) and normalize_label(answer.text) in map(normalize_label, references)
+        return (float(right),)
+
+    def value(self, rows: Any) -> Any:
+        """Map rows `[..., n, 1]` to shares `[...]`."""
+        return mean_of_first_column(rows)
+
+
+@dataclass(frozen=True)
+class MacroF1:
+    """Mean over the labels of each label's F1 (0 to 1): rare labels count as much as frequent ones.
+
+    Answers are read as `Accuracy` reads them. An answer that is no label, or failed, is a miss of the right label and a
+    false alarm of none. A label that occurs neither among references nor answers has no F1 and is left out of the mean
+    (scikit-learn: `f1_score(average="macro", labels=labels, zero_division=nan)`). Row: for each label in turn, true
+    positive, false positive, false negative, each 0 or 1.
+
+    Raises:
+        ConfigError: if there are no labels, or two that only differ in case, outer space or final punctuation.
+    """
+
+    labels: tuple[str, ...] = ()
+
+    name = "macro_f1"
+    higher_is_better = True
+    reduction = "totals"
+    bounds = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))
+        if not self.labels:
+            raise ConfigError("macro_f1 needs the labels: build_metric('macro_f1', labels=('yes', 'no')).")
+        _positions(self.labels)
+
+    @property
+    def identity(self) -> str:
+        """Name with all settings."""
+        return identity_text(self.name, labels=self.labels)
+
+    def measure(self, example: Example, answer: Answer) -> tuple[float, ...]:
+        """Return one (true positive, false positive, false negative) for each label, in one flat row.
+
+        Raises:
+            DataError: if a reference is not one of the labels.
+        """
+        positions = _positions(self.labels)
+        right = _known(references_of(example, self.name), positions, example, self.labels)
+        found = None if has_failed(answer) else positions.get(normalize_label(answer.text))
+        row = [0.0] * (3 * len(self.labels))
+        if found in right:
+            row[3 * right[right.index(found)]] = 1.0
+        else:
+            row[3 * right[0] + 2] = 1.0
+            if found is not None:
+                row[3 * found + 1] = 1.0
+        return tuple(row)
+
+    def value(self, rows: Any) -> Any:
+        """Map rows `[..., n, 3 L]` to macro-F1 `[...]`."""
+        f1, occurs = self._by_label(rows)
+        return f1.sum(axis=-1) / np.maximum(occurs.sum(axis=-1), 1)
+
+    def details(self, rows: Any) -> dict[str, float]:
+        """Return the F1 of each label that occurs."""
+        f1, occurs = self._by_label(rows)
+        return {label: float(f1[i]) for i, label in enumerate(self.labels) if occurs[i]}
+
+    def _by_label(self, rows: Any) -> tuple[Any, Any]:
+        """Return F1 (0 where it has none) and whether the label occurs, both `[..., L]`."""
+        counts = rows.sum(axis=-2)
+        counts = counts.reshape(*counts.shape[:-1], len(self.labels), 3)
+        total = 2 * counts[..., 0] + counts[..., 1] + counts[..., 2]
+        occurs = total > 0
+        return np.where(occurs, 2 * counts[..., 0] / np.where(occurs, total, 1.0), 0.0), occurs
+
+
+@lru_cache(maxsize=64)
+def _positions(labels: tuple[str, ...]) -> dict[str, int]:
+    """Return the place of each normalised label."""
+    positions = {normalize_label(label): i for i, label in enumerate(labels)}
+    if len(positions) < len(labels):
+        raise ConfigError(
+            f"Labels must differ in more than case, outer space and final punctuation; received {', '.join(labels)}."
+        )
+    return positions
+
+
+def _known(references: Sequence[str], positions: dict[str, int], example: Example, labels: Sequence[str]) -> list[int]:
+    """Return the positions of an example's references among the labels."""
+    for reference in references:
+        if normalize_label(reference) not in positions:
+            raise DataError(
+                f"Example '{example.id}' has the label '{reference}', which is none of: {', '.join(labels)}."
+                f"{nearest(reference, labels)} Mend the row, or add the label."
+            )
+    return [positions[normalize_label(reference)] for reference in references]

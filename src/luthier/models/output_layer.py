@@ -1,0 +1,50 @@
+"""The output layer: from hidden states to logits, as each family does it, checked against the model itself at load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_DIVIDING_FAMILIES = ("granite",)
+
+
+@dataclass(frozen=True)
+class OutputLayer:
+    """`logits = softcap * tanh(linear(hidden) * scale / softcap)`, in fp32 from the product on.
+
+    Attributes:
+        linear: The model's own output embedding module (its bias included), called, never read.
+        scale: Factor on the logits (Cohere multiplies, Granite divides; most have 1).
+        softcap: Gemma's soft cap, or None.
+        verified: Whether it gave the model's own logits at load; if not, the ordinary forward is used.
+    """
+
+    linear: nn.Module
+    scale: float = 1.0
+    softcap: float | None = None
+    verified: bool = True
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """Map hidden states `[C, D]` to logits `[C, V]` in fp32 (float64 stays float64)."""
+        return finish_logits(self.linear(hidden), self.scale, self.softcap)
+
+    @classmethod
+    def of(cls, model: Any) -> OutputLayer:
+        """Describe the output layer of a transformers model."""
+        config = model.config
+        scale = float(getattr(model, "logit_scale", None) or getattr(config, "logit_scale", None) or 1.0)
+        if config.model_type.startswith(_DIVIDING_FAMILIES):
+            scale = 1.0 / float(config.logits_scaling)
+        cap = getattr(config, "final_logit_softcapping", None)
+        return cls(model.get_output_embeddings(), scale, float(cap) if cap else None)
+
+
+def finish_logits(logits: Tensor, scale: float, softcap: float | None) -> Tensor:
+    """Scale and cap raw logits, in fp32 or better."""
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    if scale != 1.0:
+        logits = logits * scale
+    return logits if softcap is None else torch.tanh(logits / softcap) * softcap

@@ -1,0 +1,10 @@
+"""The batch: a forest of segments, its targets, its two layouts. Knows no model.
+
+Shape letters: T tokens of the packed row, B rows, S columns of the padded layout, P target positions, U sequences,
+G groups.
+"""
+
+from luthier.segments.forest import Batch, Segment, Targets, join, sequence_batch
+from luthier.segments.layouts import AttentionPlan, PackedLayout, RowsLayout, Span
+
+__all__ = ["AttentionPlan", "Batch", "PackedLayout", "RowsLayout", "Segment", "Span", "Targets", "join", "sequence_batch"]

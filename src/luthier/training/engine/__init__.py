@@ -1,0 +1,1 @@
+"""Engines own backward, clipping, the finite check and the update."""

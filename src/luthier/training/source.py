@@ -1,0 +1,110 @@
+"""Work sources: where a step's work comes from. Their cursor counts consumed work, so a resumed run goes on exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from pydantic import Field
+
+from luthier.core.config import Config
+from luthier.core.errors import GuardError
+from luthier.core.files import sha256_text
+from luthier.core.protocols import Stateful
+from luthier.core.seeding import stream
+from luthier.models.readout_model import Objective, Work
+from luthier.segments import Batch, join
+from luthier.segments.packing import pack_by_tokens
+
+
+class BatchConfig(Config):
+    """How sequences make a step."""
+
+    sequences: int = Field(8, ge=1, description="sequences an optimizer step (the batch size)")
+    micro_tokens: int = Field(2048, ge=1, description="tokens computed at once; bounds memory, does not change the result")
+
+
+class WorkSource(Stateful, Protocol):
+    """Yields the work of one optimizer step after another."""
+
+    total_steps: int
+
+    def next(self) -> list[Work] | None:
+        """Return the next step's work; None when finished."""
+        ...
+
+
+class PackedSource:
+    """Sequences in a new random order each epoch, packed into micro-batches without padding.
+
+    Args:
+        sequences: One batch a sequence (or a group that must stay together).
+        objective: What is computed on them.
+        config: Batch size and micro-batch size.
+        epochs: Passes over the sequences; may be a fraction.
+        seed: Seed of the orders.
+        adapter: The adapter they are read through.
+    """
+
+    def __init__(
+        self,
+        sequences: Sequence[Batch],
+        objective: Objective,
+        config: BatchConfig,
+        epochs: float,
+        seed: int,
+        adapter: str | None = "default",
+    ) -> None:
+        self._sequences = list(sequences)
+        self._objective = objective
+        self._config = config
+        self._seed = seed
+        self._adapter = adapter
+        self.steps_per_epoch = math.ceil(len(self._sequences) / config.sequences)
+        self.total_steps = max(1, round(self.steps_per_epoch * epochs))
+        self._step = 0
+
+    def next(self) -> list[Work] | None:
+        """Return the next step's work; None when finished."""
+        if self._step >= self.total_steps:
+            return None
+        epoch, within = divmod(self._step, self.steps_per_epoch)
+        order = self._order(epoch)
+        size = self._config.sequences
+        chosen = [self._sequences[i] for i in order[within * size : (within + 1) * size]]
+        self._step += 1
+        return self.work(chosen)
+
+    def work(self, sequences: Sequence[Batch]) -> list[Work]:
+        """Pack sequences into micro-batches."""
+        bins = pack_by_tokens([s.tokens for s in sequences], self._config.micro_tokens)
+        return [Work(self._objective, join([sequences[i] for i in members]), self._adapter) for members in bins]
+
+    def _order(self, epoch: int) -> list[int]:
+        order: list[int] = stream(self._seed, "order", epoch).permutation(len(self._sequences)).tolist()
+        return order
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return the cursor."""
+        return {"step": self._step, "digest": self._digest}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a cursor.
+
+        Raises:
+            GuardError: if the sequences or the batch size are not those of the state.
+        """
+        if state["digest"] != self._digest:
+            raise GuardError(
+                f"The data, batch size or seed differ from those of the checkpoint (digest {state['digest'][:12]}, here "
+                f"{self._digest[:12]}): going on would not give the run that was begun. Start a new one."
+            )
+        self._step = int(state["step"])
+
+    @cached_property
+    def _digest(self) -> str:
+        tokens = np.concatenate([s.tokens for b in self._sequences for s in b.segments])
+        return sha256_text(tokens.tobytes().hex(), str(self._config.sequences), str(self.total_steps), str(self._seed))
