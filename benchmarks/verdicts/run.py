@@ -39,7 +39,7 @@ from luthier.evaluation.statistics.shares import wilson
 
 HERE = Path(__file__).parent
 RATES = (0.2, 0.5, 0.8)
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "exact match": {"metric": "exact_match"},
     "token F1": {"metric": "token_f1"},
     "exact match, 5 equal rows a cluster": {"metric": "exact_match", "copies": 5},
@@ -321,6 +321,7 @@ def report() -> str:
     by_kind = [[r for r in stored["false"]["rows"] if r["kind"] == kind] for kind in KINDS]
     worst = max(100 * sum(r["better"] + r["worse"] for r in own) / sum(r["trials"] for r in own) for own in by_kind)
     times = [[r["kind"], f"{r['median_milliseconds']} ms"] for r in stored["timing"]["rows"]]
+    trials = stored["coverage"]["scores"][0]["trials"]
     env = ", ".join(f"{key} {value}" for key, value in stored["false"]["environment"].items())
     return f"""# Are the verdicts right?
 
@@ -344,8 +345,8 @@ points. Largest gap: **{max(gaps):.1f} points**.
 
 ## Intervals of one score
 
-How often a 95 % interval holds the true score ({stored["coverage"]["scores"][0]["trials"]:,} draws each, {COVERAGE_RESAMPLES:,}
-resamples; give or take one point). Luthier: Wilson for 0/1 without clusters, the expanded BCa bootstrap for the rest, Student's t below six
+How often a 95 % interval holds the true score ({trials:,} draws each, {COVERAGE_RESAMPLES:,} resamples; give or take
+one point). Luthier: Wilson for 0/1 without clusters, the expanded BCa bootstrap for the rest, Student's t below six
 clusters. Beside it what it does not use: the percentile bootstrap, and BCa without the expansion.
 
 {coverage_table(stored["coverage"]["scores"], ["luthier", "percentile", "BCa"])}

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import nn
 
 from luthier.core.config import Config
-from luthier.core.errors import CompatibilityError, ConfigError
+from luthier.core.errors import CompatibilityError, ConfigError, GuardError
 from luthier.core.files import write_json
 from luthier.models.loaded import LoadedModel
 from luthier.models.source import ADAPTER_RECORD
@@ -76,6 +76,11 @@ class Lora:
             except ValueError as error:
                 raise CompatibilityError(f"{_targets(model, config)} ({str(error).splitlines()[0]})") from None
         return AttachedLora(model, wrapper, name)
+
+    @staticmethod
+    def open(folder: Path, model: LoadedModel, name: str = "default") -> AttachedLora:
+        """Load a saved adapter onto its base."""
+        return AttachedLora.open(folder, model, name)
 
 
 def _targets(model: LoadedModel, config: LoraConfig) -> str:
@@ -152,3 +157,15 @@ class AttachedLora:
             "precision": self._model.precision,
         }
         write_json(folder / ADAPTER_RECORD, record)
+        self._check_saved(folder)
+
+    def _check_saved(self, folder: Path) -> None:
+        """Read the file back: every tensor must be there, bit for bit."""
+        from peft.utils.save_and_load import get_peft_model_state_dict
+        from safetensors.torch import load_file
+
+        stored = load_file(folder / "adapter_model.safetensors")
+        held = get_peft_model_state_dict(self._wrapper, adapter_name=self.name)
+        differing = [n for n, tensor in held.items() if n not in stored or not torch.equal(stored[n], tensor.cpu())]
+        if differing or len(stored) != len(held):
+            raise GuardError(f"The adapter in {folder} is not what was trained ({len(differing)} tensors differ). Is the disk full?")

@@ -60,7 +60,7 @@ class RunDirectory:
             elif path.exists() and any(path.iterdir()):
                 if not overwrite:
                     raise RunError(f"{path} already exists. Go on with it: luthier resume {path}. Replace it: --overwrite.")
-                if not (path / "manifest.json").exists():
+                if not cls.is_run(path):
                     raise RunError(f"{path} is not a run directory; --overwrite only replaces runs. Choose another --run.")
                 shutil.rmtree(path)
             (path / "steps").mkdir(parents=True, exist_ok=True)
@@ -78,8 +78,8 @@ class RunDirectory:
         Raises:
             RunError: if it is not one, or was made by a newer Luthier.
         """
-        if not (path / "manifest.json").exists():
-            raise RunError(f"{path} is not a run directory (no manifest.json). `ls {path.parent}` shows what is there.")
+        if not cls.is_run(path):
+            raise RunError(f"{path} is not a run directory (it has no manifest.json and recipe.yaml).")
         run = cls(path, listener)
         version = run.manifest.get("schema_version", 0)
         if version > SCHEMA_VERSION:
@@ -89,7 +89,7 @@ class RunDirectory:
     @staticmethod
     def is_run(path: Path) -> bool:
         """Say whether a path is a run directory."""
-        return (path / "manifest.json").is_file()
+        return (path / "manifest.json").is_file() and (path / "recipe.yaml").is_file()
 
     # ---------------------------------------------------------------- manifest and recipe
 

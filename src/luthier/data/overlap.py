@@ -10,8 +10,8 @@ open (or close) nine rows in ten are the instruction, not the text, and do not c
 
 Candidates come from an inverted index by prefix filtering (Chaudhuri et al. 2006; Bayardo et al. 2007): two sets with
 similarity t share at least one of their |x| - ceil(t |x|) + 1 rarest elements, so only those are indexed. The search is
-exact except that a row is compared with at most `_MOST_CANDIDATES` others, and long texts only where their sketches
-look alike.
+exact except that a row is compared with at most `_MOST_CANDIDATES` others, those that share its rarest grams first, and
+long texts only where their sketches look alike.
 """
 
 from __future__ import annotations
@@ -151,8 +151,8 @@ class _Forest:
 class _Index:
     """Sets of grams by their rarest grams, with sketches to turn most candidates away cheaply."""
 
-    def __init__(self, sets: Sequence[Grams], sketches: NDArray[np.int64]) -> None:
-        self._sets, self._sketches = sets, sketches
+    def __init__(self, sets: Sequence[Grams], sketches: NDArray[np.int64], unshared: int) -> None:
+        self._sets, self._sketches, self._unshared = sets, sketches, unshared
         self._sizes = np.array([len(grams) for grams in sets])
         self._members: dict[int, list[int]] = defaultdict(list)
 
@@ -162,29 +162,28 @@ class _Index:
             self._members[gram].append(position)
 
     def similar(self, position: int) -> Iterator[int]:
-        """Yield the indexed sets that are similar to this one, those that share its rarest grams first."""
-        candidates = np.array(self._candidates(position), dtype=np.int64)
-        if not len(candidates):
-            return
+        """Yield the indexed sets that are similar to this one."""
+        candidates = np.unique(np.array(self._candidates(position), dtype=np.int64))
         size, sizes = self._sizes[position], self._sizes[candidates]
-        fits = np.minimum(sizes, size) >= SIMILARITY * np.maximum(sizes, size)
-        mine, theirs = self._sketches[position], self._sketches[candidates]
-        filled = (mine >= 0) | (theirs >= 0)
-        agreeing = (mine == theirs) & filled
-        # Half of what is asked for: 4.6 standard deviations off where all 64 bins are filled.
-        fits &= (agreeing.sum(axis=1) >= SIMILARITY / 2 * filled.sum(axis=1)) | (sizes < _SKETCHED_FROM)
-        for candidate in candidates[fits].tolist():
+        candidates = candidates[np.minimum(sizes, size) >= SIMILARITY * np.maximum(sizes, size)]
+        if size >= _SKETCHED_FROM and len(candidates):
+            mine, theirs = self._sketches[position], self._sketches[candidates]
+            filled = ((mine >= 0) | (theirs >= 0)).sum(axis=1)
+            agreeing = ((mine == theirs) & (mine >= 0)).sum(axis=1)
+            # Half of what is asked for: more than six standard deviations off where all 64 ranges are filled.
+            candidates = candidates[agreeing >= SIMILARITY / 2 * filled]
+        for candidate in candidates.tolist():
             if self._similarity(candidate, position) >= SIMILARITY:
                 yield candidate
 
     def _candidates(self, position: int) -> list[int]:
-        found: dict[int, None] = {}
+        found: list[int] = []
         for gram in self._prefix(position):
             if members := self._members.get(gram):
-                found.update(dict.fromkeys(members[: _MOST_CANDIDATES - len(found)]))
+                found += members[: _MOST_CANDIDATES - len(found)]
                 if len(found) >= _MOST_CANDIDATES:
                     break
-        return list(found)
+        return found
 
     def _similarity(self, left: int, right: int) -> float:
         """Return the Jaccard similarity of two sets."""
@@ -192,10 +191,11 @@ class _Index:
         return shared / (len(self._sets[left]) + len(self._sets[right]) - shared)
 
     def _prefix(self, position: int) -> list[int]:
-        """Return the rarest grams, of which any similar set must share one (grams come rarest first)."""
+        """Return the rarest grams, of which any similar set must share one, without those in no other set."""
         grams = self._sets[position]
-        length: list[int] = grams[: len(grams) - math.ceil(SIMILARITY * len(grams)) + 1].tolist()
-        return length
+        end = len(grams) - math.ceil(SIMILARITY * len(grams)) + 1
+        rarest: list[int] = grams[int(np.searchsorted(grams, self._unshared)) : end].tolist()
+        return rarest
 
 
 def _similar_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -230,23 +230,24 @@ def _repeats(texts: Sequence[str], indexed: int) -> dict[int, int]:
     return found
 
 
-def gram_sets(texts: Sequence[str]) -> tuple[list[Grams], NDArray[np.int64]]:
-    """Return each text's set of character n-grams, and a sketch of each set.
+def gram_sets(texts: Sequence[str]) -> tuple[list[Grams], NDArray[np.int64], int]:
+    """Return each text's set of character n-grams, a sketch of each set, and how many grams only one set has.
 
     Grams are numbered by frequency, the rarest lowest, and sorted. A sketch holds the least hash of each of 64 ranges
     of hashes (one-permutation MinHash, Li et al. 2012), or -1 where the range is empty: the share of equal places
     estimates the similarity.
     """
     if not texts:
-        return [], np.empty((0, _BINS), dtype=np.int64)
+        return [], np.empty((0, _BINS), dtype=np.int64), 0
     hashes = [np.unique(_hashed(text)) for text in texts]
     edges = (np.arange(_BINS) << (_HASH_BITS - 6)).astype(np.int64)
     sketches = np.stack([_sketch(values, edges) for values in hashes])
     together, ids = np.unique(np.concatenate(hashes), return_inverse=True)
     rank = np.empty(len(together), dtype=np.int32)
-    rank[np.argsort(np.bincount(ids, minlength=len(together)), kind="stable")] = np.arange(len(together))
+    counts = np.minimum(np.bincount(ids, minlength=len(together)), 65535).astype(np.uint16)  # 16 bits: a radix sort
+    rank[np.argsort(counts, kind="stable")] = np.arange(len(together))
     borders = np.cumsum([len(values) for values in hashes])[:-1]
-    return [np.sort(part) for part in np.split(rank[ids], borders)], sketches
+    return [np.sort(part) for part in np.split(rank[ids], borders)], sketches, int((counts == 1).sum())
 
 
 def _sketch(hashes: NDArray[np.int64], edges: NDArray[np.int64]) -> NDArray[np.int64]:

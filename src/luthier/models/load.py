@@ -51,7 +51,7 @@ def load_model(
     facts = source.facts()
     dtype = torch.bfloat16 if chosen == "bf16" and not masters else torch.float32
     digest = weights_digest(source.folder)
-    implementation = ATTENTION_NAME if facts.packs else "sdpa"
+    implementation = ATTENTION_NAME if facts.packs else None  # None: transformers picks what the family supports
     try:
         module = AutoModelForCausalLM.from_pretrained(
             source.folder,
@@ -67,12 +67,21 @@ def load_model(
     module.to(place).eval()
     freeze(module)
     model = LoadedModel(facts, load_tokenizer(source), module, OutputLayer.of(module), digest, chosen, packs=facts.packs)
+    model.ordinary_attention = _ordinary_attention(module, facts.packs)
     if not facts.packs:
         model.why_rows = f"the family {facts.family} is not on the list of those that pack"
     if check:
         _check_output_layer(model)
         _check_packing(model)
     return model
+
+
+def _ordinary_attention(module: Any, packs: bool) -> str:
+    """Name the implementation of the ordinary forward: SDPA, or eager for families whose scores it cannot compute."""
+    if not packs:
+        return str(module.config._attn_implementation)
+    written_out = getattr(module.config, "attn_logit_softcapping", None) or module.config.model_type == "gpt_oss"
+    return "eager" if written_out else "sdpa"
 
 
 def load_tokenizer(source: ModelSource) -> Any:

@@ -7,7 +7,7 @@ FSDP) act on a module's `forward`; a path that called the backbone beside it wou
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -137,10 +137,7 @@ class ReadoutModel(nn.Module):
         self, batch: Batch, readouts: Sequence[Readout], adapter: str | None, autocast: bool = True
     ) -> Mapping[str, Tensor]:
         device = self.loaded.device
-        with ExitStack() as stack:
-            stack.enter_context(self._scope(adapter))
-            if autocast:
-                stack.enter_context(self.loaded.autocast())
+        with self.reading(adapter, autocast=autocast):
             hidden = self._hidden(batch)
             output = self.loaded.output
             if not output.verified:  # hidden states came out of the ordinary forward as logits
@@ -169,6 +166,13 @@ class ReadoutModel(nn.Module):
                 states = self.module(**arguments).logits
         self.attention_calls = attend.calls if attend else 0
         return layout.gather(states)
+
+    @contextmanager
+    def reading(self, adapter: str | None, implementation: str | None = None, autocast: bool = True) -> Iterator[None]:
+        """Set the stage for a forward: adapter, compute precision and (unless None) attention implementation."""
+        attention = self.loaded.attention(implementation) if implementation else nullcontext()
+        with self._scope(adapter), self.loaded.autocast() if autocast else nullcontext(), attention:
+            yield
 
     @contextmanager
     def _scope(self, adapter: str | None) -> Iterator[None]:

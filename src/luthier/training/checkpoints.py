@@ -6,7 +6,6 @@ folder renamed. Resume takes the newest that verifies and says which it skipped.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from luthier.core.files import read_json, sha256_file, sync_folder, write_json
+from luthier.core.files import read_json, sha256_file, staged_folder, write_json
 from luthier.training.state import TrainingState
 
 _MANIFEST = "checkpoint.json"
@@ -71,17 +70,11 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, state: dict[str, Any], final: Path) -> None:
-        staged = self.folder / f".{final.name}.{os.getpid()}.part"
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir()
-        save_file({k: v.contiguous() for k, v in state["tensors"].items()}, staged / "tensors.safetensors")
-        write_json(staged / "values.json", state["values"])
-        _sync(staged / "tensors.safetensors")
-        files = {p.name: {"bytes": p.stat().st_size, "sha256": sha256_file(p)} for p in sorted(staged.iterdir())}
-        write_json(staged / _MANIFEST, {"step": state["values"]["step"], "files": files})
-        sync_folder(staged)
-        os.replace(staged, final)
-        sync_folder(self.folder)
+        with staged_folder(final) as staged:
+            save_file({k: v.contiguous() for k, v in state["tensors"].items()}, staged / "tensors.safetensors")
+            write_json(staged / "values.json", state["values"])
+            files = {p.name: {"bytes": p.stat().st_size, "sha256": sha256_file(p)} for p in sorted(staged.iterdir())}
+            write_json(staged / _MANIFEST, {"step": state["values"]["step"], "files": files})
 
     def _all(self) -> list[Path]:
         return [p for p in self.folder.glob("step-*") if p.is_dir()] if self.folder.exists() else []
@@ -124,7 +117,3 @@ def _read(folder: Path) -> dict[str, Any]:
 def _without_random(tensors: dict[str, Any]) -> dict[str, Any]:
     return {name: tensor for name, tensor in tensors.items() if not name.startswith("random/")}
 
-
-def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())

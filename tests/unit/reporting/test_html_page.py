@@ -123,6 +123,7 @@ def test_untrusted_labels_in_plots_stay_text(report: list[Block]) -> None:
 
 def test_the_verdict_comes_first_with_its_tone() -> None:
     page = to_html("Title", [Text("a"), Verdict("It helped.", "good", ["on **61** rows"])])
+    assert page.count("It helped.") == 1
     assert page.index("It helped.") < page.index("<main>")
     assert '<section class="verdict good">' in page
     assert "<li>on <strong>61</strong> rows</li>" in page

@@ -41,6 +41,7 @@ def test_tick_texts() -> None:
 def test_scale_maps_ends_and_middle() -> None:
     scale = Scale(0, 10, 50, 650)
     assert [scale(0), scale(5), scale(10)] == [50, 350, 650]
+    assert [Scale(2, 4, 100, 0)(x) for x in (2, 3, 4)] == [100, 50, 0]
 
 
 def test_bins_of_whole_numbers_stand_around_them_and_hold_everything() -> None:
@@ -109,6 +110,19 @@ def test_histogram_heights_are_shares_of_the_largest() -> None:
     bars = by_class(parsed(svg.histogram(plot, 640)), "bar")
     assert [float(bar.get("height", 0)) for bar in bars] == [60, 20, 80]  # 3/4, 1/4 and 4/4 of 80 pixels
     assert [bar[0].text for bar in bars] == ["0: 3 (75 %)", "1: 1 (25 %)", "1: 4 (100 %)"]
+
+
+def test_the_fullest_bar_has_the_whole_height() -> None:
+    bars = by_class(parsed(svg.histogram(Histogram({"right": [0, 0, 1, 2]}, "right"), 640)), "bar")
+    assert [float(bar.get("height", 0)) for bar in bars] == [104, 52, 52]
+
+
+def test_losses_are_drawn_from_zero_unless_they_move_far_from_it() -> None:
+    def lowest(values: list[float]) -> str | None:
+        root = parsed(svg.line_plot(LinePlot([Series("", [0, 1], values)], "step", "loss"), 640))
+        return by_class(root, "tick")[0].text
+
+    assert [lowest([2.0, 0.9]), lowest([2.0, 1.5]), lowest([1.0, -1.0])] == ["0.0", "1.5", "\u22121.0"]
 
 
 @pytest.mark.parametrize("width", [330, 840])

@@ -27,7 +27,15 @@ _SPACELESS = (
 )
 """Scripts written without spaces, or (Korean) with words too long to match whole: one character is one token."""
 
-_LATIN_LIKE = ((0x80, 0x24F), (0x1E00, 0x1EFF), (0x2100, 0x214F), (0x1D400, 0x1D7FF))
+_LATIN_LIKE = (
+    (0x80, 0x2FF),  # Latin and its extensions, phonetic letters
+    (0x1D00, 0x1DBF),  # phonetic extensions
+    (0x1E00, 0x1EFF),  # Latin, additional
+    (0x2100, 0x214F),  # letter-like symbols
+    (0x2C60, 0x2C7F),  # Latin, extension C
+    (0xA720, 0xA7FF),  # Latin, extension D
+    (0x1D400, 0x1D7FF),  # mathematical letters
+)
 """Latin letters with accents and letter-like symbols: rouge-score reads them as gaps, and its figures are kept."""
 
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}

@@ -200,9 +200,9 @@ def _acceleration(left_out: Floats) -> float:
 
 def _student_quantile(level: float, clusters: int) -> float:
     """Return Student's two-sided quantile for C clusters."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    return float(t.ppf((1 + level) / 2, clusters - 1))
+    return float(stdtrit(clusters - 1, (1 + level) / 2))
 
 
 def _mid_quantiles(ordered: Floats, shares: list[float]) -> tuple[float, ...]:

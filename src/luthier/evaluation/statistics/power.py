@@ -21,8 +21,8 @@ from luthier.core.errors import ConfigError
 from luthier.evaluation.statistics.resampling import Floats, Integers
 
 _NORMAL = NormalDist()
-_EXACT_ROWS = 20_000_000
-"""Beyond this many rows the normal approximation is as good, and nobody has them."""
+_EXACT_ROWS = 200_000
+"""Beyond this many rows the normal approximation is as good."""
 
 
 def power(n: float, points: float, discordance: float = 0.2, alpha: float = 0.05) -> float:
@@ -70,7 +70,7 @@ def _critical_wins(discordant: Integers, alpha: float) -> Integers:
 def smallest_difference(n: float, discordance: float = 0.2, power: float = 0.8, alpha: float = 0.05) -> float | None:
     """Return the smallest difference, in percentage points, that n paired 0/1 rows show with this power.
 
-    None where not even 100 points would do (fewer than six rows or so).
+    None where not even 100 points would do (fewer than five rows at alpha 0.05).
     """
     _check(100.0, discordance, alpha)
     reached = _reaches(power, lambda points: _power(n, points, discordance, alpha))
@@ -106,16 +106,15 @@ def power_of_mean(n: float, difference: float, deviation: float, alpha: float = 
         deviation: Standard deviation of the rows' differences, in the same unit.
         alpha: Level of the two-sided test.
     """
-    from scipy.stats import nct, t
+    from scipy.special import nctdtr, stdtrit
 
     if n < 2:
         return 0.0
     if deviation <= 0:
         return float(difference != 0)
     shift = abs(difference) / deviation * math.sqrt(n)
-    bar = float(t.ppf(1 - alpha / 2, n - 1))
-    found = float(nct.sf(bar, n - 1, shift)) if shift < 30 else 1.0
-    return found if math.isfinite(found) else _NORMAL.cdf(shift - bar)
+    bar = float(stdtrit(n - 1, 1 - alpha / 2))
+    return 1 - float(nctdtr(n - 1, shift, bar)) if shift < 30 + bar else 1.0
 
 
 def smallest_mean_difference(n: float, deviation: float, power: float = 0.8, alpha: float = 0.05) -> float | None:
@@ -149,18 +148,17 @@ def rows_needed_for_mean(difference: float, deviation: float, power: float = 0.8
 def design_effect(values: Floats, codes: Integers) -> float:
     """Return by how much clusters widen the variance of the mean of `values` `[n]`: n rows are worth n / this.
 
-    1 for rows without clusters, up to the cluster size where the rows of a cluster are copies of each other; never
-    below 1. Where all values are equal it cannot be known, and clusters count as rows.
+    1 for rows without clusters, the cluster size where the rows of a cluster are copies of each other; kept between
+    these. Where all values are equal it cannot be known, and the rows of a cluster count as copies.
     """
-    n, clusters = len(values), int(codes.max()) + 1
-    if clusters == n:
-        return 1.0
+    n, sizes = len(values), np.bincount(codes)
+    largest = float((sizes.astype(np.float64) ** 2).sum()) / n
     centered = values - values.mean()
     apart = float((centered**2).sum()) / (n * (n - 1)) if n > 1 else 0.0
-    if apart == 0 or clusters == 1:
-        return n / clusters
-    together = float((np.bincount(codes, weights=centered) ** 2).sum()) * clusters / (clusters - 1) / n**2
-    return max(1.0, together / apart)
+    if apart == 0 or len(sizes) == 1:
+        return largest
+    together = float((np.bincount(codes, weights=centered) ** 2).sum()) * len(sizes) / (len(sizes) - 1) / n**2
+    return min(max(1.0, together / apart), largest)
 
 
 def effective_rows(values: Floats, codes: Integers) -> float:
@@ -193,7 +191,9 @@ def _bisect(reached: Callable[[float], bool], low: float, high: float) -> float:
 
 def _fewest(reached: Callable[[float], bool], guess: int) -> int:
     """Return the smallest whole number that reaches, searched outward from a guess."""
-    low, high = 0, max(guess, 1)
+    low, high = guess // 2, max(guess, 1)
+    if reached(low):
+        low = 0
     while not reached(high):
         low, high = high, 2 * high
     while high - low > 1:

@@ -9,7 +9,8 @@ C clusters, R resamples, n rows, k statistics a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -89,14 +90,29 @@ def bootstrap(statistic: Statistic, clusters: int, resamples: int = RESAMPLES, s
 
     The draws depend on `clusters`, `resamples` and `seed` alone, so two answerers see the same resamples.
     """
+    return np.concatenate([statistic(counts) for counts in _drawn_counts(clusters, resamples, seed)])
+
+
+def _drawn_counts(clusters: int, resamples: int, seed: int) -> Iterable[Floats]:
+    """Return how often each cluster is drawn, in blocks `[r, C]`; kept for the next metric where it is one block."""
+    if resamples * clusters <= _CELLS:
+        return _kept_counts(clusters, resamples, seed)
+    return _draw_counts(clusters, resamples, seed)
+
+
+@lru_cache(maxsize=2)
+def _kept_counts(clusters: int, resamples: int, seed: int) -> tuple[Floats, ...]:
+    return tuple(_draw_counts(clusters, resamples, seed))
+
+
+def _draw_counts(clusters: int, resamples: int, seed: int) -> Iterator[Floats]:
     random = stream(seed, "bootstrap")
-    parts = []
     for size in _block_sizes(resamples, clusters):
         drawn = random.integers(0, clusters, (size, clusters))
         flat = (drawn + clusters * np.arange(size)[:, None]).ravel()
-        counts = np.bincount(flat, minlength=size * clusters).reshape(size, clusters)
-        parts.append(statistic(counts.astype(np.float64)))
-    return np.concatenate(parts)
+        counts = np.bincount(flat, minlength=size * clusters).reshape(size, clusters).astype(np.float64)
+        counts.flags.writeable = False
+        yield counts
 
 
 def leave_one_out(statistic: Statistic, clusters: int) -> Floats:

@@ -65,8 +65,10 @@ def mcnemar_mid_p(wins: int, losses: int) -> float:
     total, larger = wins + losses, max(wins, losses)
     if total == 0:
         return 1.0
-    tail = binom.sf(larger, total, 0.5) + 0.5 * binom.pmf(larger, total, 0.5)
-    return min(1.0, 2 * float(tail))
+    equal = float(binom.pmf(larger, total, 0.5))
+    if wins == losses:
+        return 1 - equal / 2  # one outcome, not two mirrored ones, is as extreme
+    return 2 * float(binom.sf(larger, total, 0.5)) + equal
 
 
 def sign_flip_mid_p(sums: Sequence[int]) -> float:

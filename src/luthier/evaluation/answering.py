@@ -1,0 +1,91 @@
+"""Collecting an answerer's answers into a run, wave by wave, so that an interrupted run repeats at most one wave.
+
+Waves have a fixed size and order. What is computed together is therefore the same in a resumed run, and so are the bits:
+matrix kernels round differently for different batch sizes, and a near-tie could flip.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from luthier.core.errors import DataError, RunError
+from luthier.core.files import append_lines, json_line, read_lines, write_atomically
+from luthier.core.protocols import Answerer
+from luthier.core.run import RunDirectory
+from luthier.core.types import Answer, Example
+
+WAVE = 64
+
+
+def collect_answers(answerer: Answerer, examples: Sequence[Example], run: RunDirectory, name: str) -> list[Answer]:
+    """Return an answer for every example, stored in `evaluation/NAME.jsonl`; goes on where an earlier call stopped.
+
+    Raises:
+        Paused: between waves, if a stop was asked for.
+        RunError: if the stored answers are of other examples.
+    """
+    path = run.path / "evaluation" / f"{name}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    done = _whole_waves(path, examples)
+    if len(done) < len(examples):
+        with run.listener.track(f"answering ({name})", len(examples), "rows") as progress:
+            progress.advance(len(done))
+            for start in range(len(done), len(examples), WAVE):
+                run.check_stop()
+                wave = examples[start : start + WAVE]
+                begun = time.monotonic()
+                answers = list(answerer.answer(wave))
+                append_lines(path, (answer.to_json() for answer in answers))
+                _log_seconds(run, name, start, len(wave), time.monotonic() - begun)
+                done += answers
+                progress.advance(len(wave))
+    return done
+
+
+def _whole_waves(path: Path, examples: Sequence[Example]) -> list[Answer]:
+    """Read stored answers and cut them back to whole waves."""
+    stored = [Answer.from_json(line) for line in read_lines(path)]
+    expected = [example.id for example in examples[: len(stored)]]
+    if [answer.example_id for answer in stored] != expected:
+        raise RunError(f"{path} holds answers to other examples: the data has changed since. Start a new run.")
+    whole = stored if len(stored) == len(examples) else stored[: len(stored) // WAVE * WAVE]
+    if path.exists() and len(whole) < len(examples):
+        write_atomically(path, "".join(json_line(answer.to_json()) for answer in whole))
+    return whole
+
+
+def _log_seconds(run: RunDirectory, name: str, start: int, count: int, seconds: float) -> None:
+    """Times are not reproducible and so stand apart from the answers."""
+    line = {"evaluation": name, "start": start, "rows": count, "seconds": round(seconds, 3)}
+    append_lines(run.path / "evaluation" / "timings.jsonl", [line])
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """Read an answers file: JSON Lines with `example_id`, `text`, `finish` and optionally `scores`.
+
+    Raises:
+        DataError: naming the line that is not an answer.
+    """
+    if not path.is_file():
+        raise DataError(f"No answers file {path}.")
+    answers: list[Answer] = []
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.strip():
+                answers.append(Answer.from_json(json.loads(line)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}:{len(answers) + 1}: not an answer ({error}); expected an object with example_id, text and finish."
+        ) from None
+    if not answers:
+        raise DataError(f"{path} holds no answers. Each line is an object with example_id, text and finish.")
+    return answers
+
+
+def seconds_of(run: RunDirectory, name: str) -> float:
+    """Return the seconds that an evaluation took."""
+    lines = read_lines(run.path / "evaluation" / "timings.jsonl")
+    return float(sum(line["seconds"] for line in lines if line["evaluation"] == name))

@@ -1,0 +1,167 @@
+"""A local model as a `LanguageModel`: requests in, completions out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from luthier.adapters import ADAPTERS
+from luthier.core.errors import CompatibilityError, LuthierError
+from luthier.core.files import read_json, sha256_file
+from luthier.core.types import Completion, Request, Usage
+from luthier.data.render import Renderer
+from luthier.generation.engine import BatchEngine, Generation
+from luthier.generation.ordinary import OrdinaryEngine
+from luthier.models.load import load_model
+from luthier.models.loaded import LoadedModel
+from luthier.models.readout_model import ReadoutModel
+from luthier.models.readouts import TokenLogps
+from luthier.models.source import ModelSource, check_adapter_base
+from luthier.segments import Batch, Segment, Targets
+
+
+class LocalModel:
+    """Completes requests with a model in this process.
+
+    Args:
+        model: The module to read.
+        renderer: Renders conversations for it.
+        adapter: The adapter that is on; None for the model without any.
+        adapter_digest: Names the adapter's weights in `identity`.
+    """
+
+    def __init__(self, model: ReadoutModel, renderer: Renderer, adapter: str | None, adapter_digest: str = "") -> None:
+        self.model = model
+        self.renderer = renderer
+        self.adapter = adapter
+        self.identity = model.loaded.identity(adapter_digest)
+        engine = BatchEngine if model.loaded.packs else OrdinaryEngine
+        self._engine = engine(model, adapter, renderer.template.stop_ids, self._text)
+        self.progress: Callable[[int], None] = lambda n: None
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model in memory."""
+        return self.model.loaded
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """Complete all requests, in their order: those with continuations are scored, the others generated."""
+        self.model.module.eval()
+        scored = {i: self._score(r) for i, r in enumerate(requests) if r.continuations}
+        generated = [i for i in range(len(requests)) if i not in scored]
+        completions = dict(scored)
+        start = time.monotonic()
+        prompts: dict[int, list[int]] = {}
+        for i in generated:
+            try:
+                prompts[i] = self._prompt(requests[i])
+            except LuthierError as error:
+                completions[i] = Completion(str(error), "failed")
+        jobs = self._engine.generate(list(prompts.values()), [requests[i].decoding for i in prompts], self.progress)
+        share = (time.monotonic() - start) / max(1, len(jobs))
+        for i, job in zip(prompts, jobs, strict=True):
+            completions[i] = self._completion(job, share)
+        return [completions[i] for i in range(len(requests))]
+
+    def stream(self, request: Request) -> Iterator[str]:
+        """Yield the pieces of one text as they come; a piece never ends inside a character."""
+        self.model.module.eval()
+        shown = ""
+        for job in self._engine.stream(self._prompt(request), request.decoding):
+            text = self._completion(job, 0.0).text
+            if text.endswith("\ufffd") and job.finish is None:  # an unfinished multi-byte character
+                continue
+            yield text[len(shown) :]
+            shown = text
+
+    def _prompt(self, request: Request) -> list[int]:
+        ids = self.renderer.prompt_ids(request.messages)
+        room = self.renderer.context - request.decoding.max_tokens
+        if len(ids) > room:
+            raise LuthierError(
+                f"The prompt has {len(ids)} tokens; with an answer of up to {request.decoding.max_tokens} the model takes {room}."
+            )
+        return ids
+
+    def _completion(self, job: Generation, seconds: float) -> Completion:
+        tokens = job.tokens
+        if job.finish == "stop" and tokens[-1] in self.renderer.template.stop_ids:
+            tokens = tokens[:-1]
+        text = self._text(tokens)
+        for stop in job.decoding.stop:
+            text = text.split(stop, 1)[0]
+        usage = Usage(calls=1, prompt_tokens=len(job.prompt), completion_tokens=len(job.tokens), seconds=seconds)
+        return Completion(text, job.finish or "length", usage=usage)
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        text: str = self.renderer.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+    def _score(self, request: Request) -> Completion:
+        """Sum the log-probabilities of continuations, in fp32, with the prompt computed once."""
+        prompt = self.renderer.prompt_ids(request.messages)
+        options = [self.renderer.answer_ids(text) for text in request.continuations]
+        batch = shared_prompt_batch(prompt, options)
+        logps = self.model.read(batch, [TokenLogps()], self.adapter, exact=True)["logps"]
+        sums = torch.zeros(len(options)).index_add_(0, batch.targets.sequence, logps.cpu())
+        tokens = sum(map(len, options))
+        usage = Usage(calls=1, prompt_tokens=len(prompt), completion_tokens=tokens)
+        best = int(sums.argmax())
+        return Completion(request.continuations[best], "stop", tuple(sums.tolist()), usage)
+
+
+def shared_prompt_batch(prompt: Sequence[int], options: Sequence[Sequence[int]]) -> Batch:
+    """Return a forest: the prompt as root, each option as a child, all option tokens as targets."""
+    if not all(options):
+        raise LuthierError("A continuation to be scored is empty.")
+    segments = [Segment(np.asarray(prompt, dtype=np.int64))]
+    segments += [Segment(np.asarray(option, dtype=np.int64), parent=0) for option in options]
+    read_at, token, sequence, start = [], [], [], len(prompt)
+    for index, option in enumerate(options):
+        read_at += [len(prompt) - 1, *range(start, start + len(option) - 1)]
+        token += option
+        sequence += [index] * len(option)
+        start += len(option)
+    long = torch.long
+    targets = Targets(
+        torch.tensor(read_at, dtype=long),
+        torch.tensor(token, dtype=long),
+        torch.ones(len(token)),
+        torch.tensor(sequence, dtype=long),
+        torch.zeros(len(options), dtype=long),
+    )
+    return Batch(tuple(segments), targets)
+
+
+def open_local(source: ModelSource, *, precision: str = "auto", device: str = "auto") -> LocalModel:
+    """Load a model, with its adapter if the source names one, ready to answer."""
+    loaded = load_model(source, precision=precision, device=device)
+    renderer = Renderer(loaded.tokenizer, loaded.facts.context)
+    if source.adapter is None:
+        return LocalModel(ReadoutModel(loaded), renderer, None)
+    attached = open_adapter(source.adapter, loaded)
+    return LocalModel(ReadoutModel(loaded, [attached]), renderer, attached.name, adapter_digest(source.adapter))
+
+
+def open_adapter(folder: Path, model: LoadedModel) -> Any:
+    """Attach a saved adapter to the base it was trained on.
+
+    Raises:
+        GuardError: if the base or the chat template is another one.
+    """
+    check_adapter_base(folder, model.digest, model.template_digest)
+    method = read_json(folder / "adapter_config.json").get("peft_type", "").lower()
+    if method not in ADAPTERS:
+        raise CompatibilityError(f"The adapter {folder} is of type {method or 'unknown'}. Luthier opens: lora.")
+    return ADAPTERS.get(method).open(folder, model)
+
+
+def adapter_digest(folder: Path) -> str:
+    """Return the SHA-256 of an adapter's weights."""
+    return sha256_file(folder / "adapter_model.safetensors")
+

@@ -1,0 +1,52 @@
+"""Memory arithmetic: what a training step will take, and what it took.
+
+Per trained parameter AdamW in fp32 needs 16 bytes (weight, gradient, two moments); a frozen one only its weight, 4 bytes
+in fp32 and 2 in bf16. Activations are what the backward keeps of each token and layer; with the output layer read at
+targets in chunks, logits are not among them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from luthier.models.facts import ModelFacts
+
+_ADAM_BYTES = 16
+_PROCESS_BYTES = 500 * 2**20
+"""Python, torch and transformers themselves."""
+
+
+def estimate_training_bytes(facts: ModelFacts, trained: Mapping[str, Any], micro_tokens: int, precision: str) -> int:
+    """Estimate the peak memory of training in bytes.
+
+    Args:
+        facts: The model.
+        trained: Trained parameters by name.
+        micro_tokens: Tokens computed at once.
+        precision: Compute precision; activations take 2 or 4 bytes a number.
+    """
+    numbers = sum(parameter.numel() for parameter in trained.values())
+    frozen = max(0, facts.parameters - numbers)
+    width = 2 if precision == "bf16" else 4
+    weights = frozen * width + numbers * _ADAM_BYTES
+    # Kept a token and layer by plain autograd: about ten widths (norms, projections, residuals) and four of the
+    # feed-forward (gate, up, activation, product).
+    activations = micro_tokens * facts.layers * (10 * facts.width + 4 * facts.feed_forward) * width
+    logits = 256 * facts.vocabulary * 4 * 3
+    return int(_PROCESS_BYTES + weights + activations + logits)
+
+
+def peak_memory_bytes() -> int:
+    """Return the highest resident memory of this process so far (on CUDA: of the device)."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -1,0 +1,92 @@
+"""What every stage begins with: the examples, what kind of task they are, and their three parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pydantic import Field
+
+from luthier.core.config import Config
+from luthier.core.files import append_lines
+from luthier.core.protocols import Metric
+from luthier.core.run import RunDirectory
+from luthier.core.types import Example
+from luthier.data.lengths import LengthStatistics, length_statistics, output_limit
+from luthier.data.options import ReadOptions
+from luthier.data.render import Renderer
+from luthier.data.sources import Dataset, read_examples
+from luthier.data.splits import Parts, split
+from luthier.data.tasks import Task, guess_task, require_different_answers
+from luthier.evaluation.metrics import build_metric
+
+
+class DataConfig(Config):
+    """Where the examples are and how they are read."""
+
+    path: str = Field(description="a CSV, JSON, JSON Lines or Parquet file, or a folder of them")
+    read: ReadOptions = Field(ReadOptions(), description="columns; what is left out is guessed")
+    kind: str | None = Field(None, description="kind of task; guessed if left out")
+    seed: int = Field(0, description="seed of the division into tune, choose and confirm")
+
+
+@dataclass(frozen=True)
+class Material:
+    """Examples, task and parts; the same from the same config, wherever it is read."""
+
+    dataset: Dataset
+    task: Task
+    parts: Parts
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The task's metrics, the primary one first, and how answers end."""
+        labels: dict[str, Any] = {"labels": self.task.labels} if self.task.labels else {}
+        names = [*self.task.metrics, "empty", "cut"]
+        return tuple(build_metric(name, **(labels if name == "macro_f1" else {})) for name in names)
+
+
+def read_material(config: DataConfig, run: RunDirectory | None = None) -> Material:
+    """Read, check and divide the examples.
+
+    Raises:
+        DataError: for bad rows, too few rows, or answers that are all equal.
+    """
+    dataset = read_examples(config.path, config.read)
+    require_different_answers(dataset.examples)
+    parts = split(dataset.examples, config.seed, given=dataset.given)
+    task = guess_task(parts.tune, config.kind)
+    if run is not None:
+        run.update(data={"path": config.path, "sha256": dataset.digest, "rows": len(dataset), "parts": parts.sizes})
+        if not (run.path / "parts.jsonl").exists():
+            named = [(name, getattr(parts, name)) for name in ("tune", "choose", "confirm")]
+            append_lines(run.path / "parts.jsonl", ({"part": n, **e.to_json()} for n, part in named for e in part))
+        if dataset.bad_rows and not (run.path / "bad_rows.jsonl").exists():
+            dataset.save_bad_rows(run.path / "bad_rows.jsonl")
+    return Material(dataset, task, parts)
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Token counts of prompts and answers, and the output limit that follows from them."""
+
+    prompt: LengthStatistics
+    answer: LengthStatistics
+    limit: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the statistics as JSON."""
+        return {"prompt": self.prompt.to_json(), "answer": self.answer.to_json(), "output_limit": self.limit}
+
+
+def measure_lengths(renderer: Renderer, parts: Parts) -> Lengths:
+    """Count tokens on tune and choose; references count with their end-of-turn token.
+
+    The same limit serves recipe, evaluation and chat, so that a cut answer is never an accident of one of them.
+    """
+    seen: Sequence[Example] = (*parts.tune, *parts.choose)
+    answers = [len(renderer.answer_ids(text)) + 1 for example in seen for text in example.references]
+    prompts = [len(renderer.prompt_ids(example.messages)) for example in seen]
+    return Lengths(length_statistics(prompts), length_statistics(answers), output_limit(answers))

@@ -1,0 +1,192 @@
+"""Supervised tuning: read the examples, train, prove."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from luthier.adapters import ADAPTERS
+from luthier.core import config
+from luthier.core.errors import ConfigError
+from luthier.core.files import staged_folder
+from luthier.core.run import RunDirectory
+from luthier.core.seeding import derive
+from luthier.data.render import Renderer
+from luthier.evaluation.answerers import Prompted
+from luthier.evaluation.answering import collect_answers
+from luthier.evaluation.comparison import Comparison, compare
+from luthier.evaluation.statistics import Scores
+from luthier.generation.local import LocalModel, adapter_digest
+from luthier.models.compatibility import check_compatible
+from luthier.models.cost import estimate_training_bytes, peak_memory_bytes
+from luthier.models.load import load_model
+from luthier.models.readout_model import ReadoutModel
+from luthier.models.source import DEFAULT_MODEL, find_model
+from luthier.objectives import OBJECTIVES
+from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
+from luthier.stages.material import DataConfig, Material, measure_lengths, read_material
+from luthier.stages.tune_report import announce, write_reports
+from luthier.training.checkpoints import Checkpoints
+from luthier.training.config import TrainingConfig
+from luthier.training.early_stopping import EarlyStopping
+from luthier.training.engine.single import SingleDeviceEngine
+from luthier.training.optim import Schedule
+from luthier.training.source import BatchConfig, PackedSource
+from luthier.training.state import TrainingState, fit
+from luthier.training.tensorboard import TensorBoardLog
+from luthier.training.validation import validate
+
+
+class Config(config.Config):
+    """Recipe of a tuning run."""
+
+    data: DataConfig
+    model: str = Field(DEFAULT_MODEL, description="name, folder or run")
+    precision: str = Field("auto", description="fp32, bf16, or auto: bf16 compute with fp32 masters where the machine has it")
+    adapter: dict[str, Any] = Field(default_factory=lambda: {"method": "lora"}, description="method and its settings")
+    objective: str = Field("sft", description="what is minimised")
+    batch: BatchConfig = BatchConfig()
+    training: TrainingConfig = TrainingConfig()
+    seed: int = Field(0, description="seed of initialisation, order and dropout")
+    prove_on: Literal["choose", "confirm"] = Field("confirm", description="the part that before and after are measured on")
+    compare_before: bool = Field(True, description="also measure the model before tuning, and compare")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a tuning run found."""
+
+    after: Scores
+    before: Scores | None
+    comparison: Comparison | None
+
+
+def run(config: Config, run: RunDirectory) -> None:
+    """Read, train, prove."""
+    material = read_material(config.data, run)
+    source = find_model(config.model, run.listener)
+    if source.adapter is not None:
+        raise ConfigError(f"{config.model} is an adapter on {source.base}. Merge it first (luthier merge), or tune its base.")
+    method = _method(config)
+    objective = OBJECTIVES.get(config.objective)()
+    check_compatible(source.facts(), [method, objective])
+
+    model = load_model(source, precision=config.precision, masters=method.masters)
+    renderer = Renderer(model.tokenizer, model.facts.context)
+    lengths = measure_lengths(renderer, material.parts)
+    tune = renderer.render_all(material.parts.tune)
+    choose = [rendered.batch() for rendered in renderer.render_all(material.parts.choose)]
+    strategy = ZeroShot(ZeroShotConfig(max_tokens=lengths.limit))
+
+    attached = method.attach(model, "default", seed=derive(config.seed, "adapter"))
+    readout = ReadoutModel(model, [attached], recompute=config.training.recompute)
+    work = PackedSource([r.batch() for r in tune], objective, config.batch, config.training.epochs, config.seed)
+    rate = config.training.learning_rate or method.default_learning_rate
+    warmup = round(work.total_steps * config.training.warmup_share)
+    engine = SingleDeviceEngine(readout, config.training.optimizer, Schedule(rate, work.total_steps, warmup, config.training.schedule))
+    stopping = EarlyStopping(config.training.patience)
+    state = TrainingState(engine, work, config.training.clip, parts={"early_stopping": stopping})
+    _seed_dropout(config.seed)
+
+    prediction = estimate_training_bytes(model.facts, engine.trained, config.batch.micro_tokens, model.precision)
+    run.update(
+        lengths=lengths.to_json(),
+        model={"name": source.base, "digest": model.digest, "precision": model.precision},
+        layout="packed" if readout.layout == "packed" else f"rows: {model.why_rows}",
+        trained_parameters=sum(p.numel() for p in engine.trained.values()),
+        training_tokens={"all": sum(map(len, tune)), "trained": sum(r.trained for r in tune)},
+        plan={"iterations": work.total_steps, "memory_bytes": prediction},
+        answering={"kind": "tuned", "strategy": {"strategy": "zero_shot", "max_tokens": lengths.limit}},
+    )
+    announce(run, config, material, lengths)
+
+    base = Prompted(LocalModel(readout, renderer, None), strategy)
+    before = _scores(base, material, config, run, "before") if config.compare_before else None
+
+    checkpoints = Checkpoints(run.path / "checkpoints")
+    _train(config, run, state, checkpoints, stopping, choose, objective)
+    if config.training.keep_best:
+        checkpoints.restore_best(state)
+    folder = run.path / ("model" if config.adapter.get("method") == "full" else "adapter")
+    if not folder.exists():
+        with staged_folder(folder) as staged:
+            attached.save(staged)
+
+    digest = adapter_digest(folder) if folder.name == "adapter" else "full"
+    tuned = Prompted(LocalModel(readout, renderer, "default", digest), strategy)
+    after = _scores(tuned, material, config, run, "after")
+    comparison = None
+    if before is not None:
+        comparison = run.once("comparison", lambda: compare(before, after, material.task.metric), Comparison.from_json)
+    run.update(measured={"memory_bytes": peak_memory_bytes()})
+    write_reports(run, config, material, Outcome(after, before, comparison))
+    checkpoints.remove()
+    run.finish(comparison.to_json() if comparison else {"metric": material.task.metric, "value": after.value(material.task.metric)})
+
+
+def _method(config: Config) -> Any:
+    settings = {"method": "lora", **config.adapter}
+    entry = ADAPTERS.get(str(settings["method"]))
+    return entry(entry.Config.parse(settings, "adapter"))
+
+
+def _train(
+    config: Config,
+    run: RunDirectory,
+    state: TrainingState,
+    checkpoints: Checkpoints,
+    stopping: EarlyStopping,
+    choose: list[Any],
+    objective: Any,
+) -> None:
+    """Train to the end, from the newest checkpoint that verifies; pauses where a stop is asked for."""
+    training, total = config.training, state.source.total_steps
+    if checkpoints.resume_newest_that_verifies(state, run.listener.say):
+        run.listener.say(f"going on at step {state.step} of {total}")
+    run.forget_after(state.step)
+    with run.listener.track("tuning", total, "steps") as progress, TensorBoardLog(run.path / "tensorboard", state.step) as board:
+        progress.advance(state.step)
+        began = time.monotonic()
+        for record in () if stopping.satisfied else fit(state):
+            line: dict[str, Any] = record.to_json()
+            if training.validates_at(record.step, total):
+                validation = validate(state.engine, objective, choose, config.batch.micro_tokens)
+                stopping.observe(record.step, validation.loss)
+                line |= validation.to_json()
+            seconds = time.monotonic() - began
+            began = time.monotonic()
+            run.log(line, {
+                "step": record.step,
+                "seconds": round(seconds, 4),
+                "tokens_per_second": round(record.tokens / seconds, 1),
+                "peak_memory_bytes": peak_memory_bytes(),
+            })  # fmt: skip
+            board.log(record.step, line)
+            progress.advance(1)
+            progress.note(f"loss {record.loss:.3f}")
+            best = training.keep_best and "eval_total_loss" in line and stopping.is_best
+            if best or record.step % training.checkpoint_every == 0 or run.stop_requested or record.step == total:
+                checkpoints.save(state, best=best)
+            run.check_stop()
+            if stopping.satisfied:
+                run.listener.say(f"stopped early at step {record.step}: best validation at step {stopping.best_step}")
+                break
+
+
+def _scores(answerer: Prompted, material: Material, config: Config, run: RunDirectory, when: str) -> Scores:
+    """Answer and score the part to prove on; "after" is what the run is known by."""
+    examples = material.parts[config.prove_on]
+    name = config.prove_on if when == "after" else f"before_{config.prove_on}"
+    answers = collect_answers(answerer, examples, run, name)
+    return run.once(
+        f"scores_{name}", lambda: Scores.measure(answerer.identity, examples, answers, material.metrics), Scores.from_json
+    )
+
+
+def _seed_dropout(seed: int) -> None:
+    import torch
+
+    torch.manual_seed(derive(seed, "dropout"))

@@ -1,0 +1,142 @@
+"""What the tune stage says before it starts, and its report and card afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from luthier.core.files import write_atomically
+from luthier.core.run import RunDirectory
+from luthier.evaluation.answering import read_answers
+from luthier.reporting.blocks import Block, Code, Heading, KeyValues, Row, Table, Text, Verdict
+from luthier.reporting.blocks import Column as _Column
+from luthier.reporting.html import write_html
+from luthier.reporting.inline import escape
+from luthier.reporting.markdown import to_markdown
+from luthier.reporting.quantities import size
+from luthier.stages.blocks import (
+    GLOSSARY,
+    curves,
+    data_row,
+    examples_block,
+    lengths_table,
+    reproduce,
+    sample_rows,
+    score_cell,
+    title_of,
+)
+from luthier.stages.material import Lengths, Material
+
+if TYPE_CHECKING:
+    from luthier.stages.tune import Config, Outcome
+
+_TONES: dict[str, Any] = {"better": "good", "worse": "bad", "as good within the margin": "neutral", "not shown": "unknown"}
+
+
+def announce(run: RunDirectory, config: Config, material: Material, lengths: Lengths) -> None:
+    """Show data, lengths, iterations and the estimate of memory, before the first step."""
+    manifest = run.manifest
+    plan = manifest["plan"]
+    run.listener.show(data_row(material, material.parts))
+    epochs, batch = config.training.epochs, config.batch.sequences
+    rows = len(material.parts.tune)
+    lines = [
+        f"{escape(manifest['model']['name'])}, {manifest['model']['precision']}, {escape(manifest['layout'])}; "
+        f"{manifest['trained_parameters']:,} trained parameters ({escape(str(config.adapter.get('method', 'lora')))})",
+        f"{rows:,} rows x {epochs:g} epochs / batch {batch} = {plan['iterations']:,} iterations; "
+        f"about {size(plan['memory_bytes'])} of memory; answers up to {lengths.limit} tokens",
+    ]
+    run.listener.show(Row("plan", lines))
+
+
+def write_reports(run: RunDirectory, config: Config, material: Material, outcome: Outcome) -> None:
+    """Show the result, and write report.html and card.md."""
+    metric = material.task.metric
+    columns = [_Column(), *(_Column(title_of(m.name), "right") for m in material.metrics)]
+    entries = [("before", outcome.before), ("after", outcome.after)]
+    rows = [[name, *(score_cell(s, m.name) for m in material.metrics)] for name, s in entries if s is not None]
+    part = config.prove_on
+    table = Table(columns, rows, title=f"Scores on {part} ({len(outcome.after)} rows)")
+    verdict = _verdict(outcome, metric)
+    listener = run.listener
+    listener.show(table)
+    listener.show(verdict)
+    blocks: list[Block] = [verdict, table, Heading("Training"), *curves(run), Heading("Examples")]
+    blocks += _examples(run, config, material, outcome)
+    blocks += [Heading("Data"), data_row(material, material.parts), *sample_rows(material)]
+    blocks += [lengths_table(run.manifest["lengths"]), Heading("Cost"), _cost(run), *reproduce(run)]
+    write_html(run.path / "report.html", f"Tuning {run.manifest['model']['name']}", blocks, subtitle=escape(str(run.path)), glossary=GLOSSARY)
+    write_atomically(run.path / "card.md", to_markdown(card_blocks(run, [verdict, table])))
+    listener.show(Row("report", f"`{escape(str(run.path / 'report.html'))}`"))
+
+
+def _verdict(outcome: Outcome, metric: str) -> Verdict:
+    comparison = outcome.comparison
+    if comparison is None:
+        value = outcome.after.interval(metric)
+        return Verdict(f"{title_of(metric)} {value.value:.3f} [{value.low:.3f}, {value.high:.3f}] after tuning.", "neutral")
+    return Verdict(escape(comparison.sentence("the model before", "the tuned model")), _TONES[comparison.verdict])
+
+
+def _examples(run: RunDirectory, config: Config, material: Material, outcome: Outcome) -> list[Block]:
+    if outcome.before is None:
+        return []
+    metric = material.task.metric
+    gains = outcome.after.frame()[metric] - outcome.before.frame()[metric]
+    folder = run.path / "evaluation"
+    before, after = read_answers(folder / f"before_{config.prove_on}.jsonl"), read_answers(folder / f"{config.prove_on}.jsonl")
+    return examples_block(material.parts[config.prove_on], before, after, gains.tolist())
+
+
+def _cost(run: RunDirectory) -> KeyValues:
+    manifest, timings = run.manifest, run.timings()
+    seconds = sum(line["seconds"] for line in timings)
+    tokens = sum(line["seconds"] * line["tokens_per_second"] for line in timings)
+    pairs = [
+        ("training time", f"{seconds:.0f} s"),
+        ("speed", f"{tokens / max(seconds, 1e-9):.0f} tokens/s"),
+        ("memory, estimated", size(manifest["plan"]["memory_bytes"])),
+        ("memory, measured (whole process)", size(manifest.get("measured", {}).get("memory_bytes", 0))),
+        ("trained parameters", f"{manifest['trained_parameters']:,}"),
+    ]
+    return KeyValues(pairs)
+
+
+def card_blocks(run: RunDirectory, results: list[Block]) -> list[Block]:
+    """Return the model card: what it is, how well it does, how it is loaded outside Luthier."""
+    manifest = run.manifest
+    source = manifest["model"]
+    adapter = (run.path / "adapter").exists()
+    folder = "adapter" if adapter else "model"
+    return [
+        Heading(f"{source['name']}, tuned on {escape(str(manifest['data']['path']))}"),
+        Text(
+            f"Base model `{escape(source['name'])}` (weights {source['digest'][:16]}…, {source['precision']}). "
+            f"Data: {manifest['data']['rows']} rows, SHA-256 {manifest['data']['sha256'][:16]}…"
+        ),
+        *results,
+        Heading("Loading it without Luthier"),
+        Code(_LOAD_ADAPTER.format(base=_base_folder(run), folder=folder) if adapter else _LOAD_MODEL.format(folder=folder), "python"),
+        Text(
+            "Ask it in the chat template of the tokenizer, as it was taught: "
+            "`tokenizer.apply_chat_template(messages, add_generation_prompt=True)`."
+        ),
+    ]
+
+
+def _base_folder(run: RunDirectory) -> str:
+    from luthier.core.files import read_json
+
+    return str(read_json(run.path / "adapter" / "adapter_config.json")["base_model_name_or_path"])
+
+
+_LOAD_ADAPTER = """from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = "{base}"
+tokenizer = AutoTokenizer.from_pretrained(base)
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), "{folder}")"""
+
+_LOAD_MODEL = """from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = AutoModelForCausalLM.from_pretrained("{folder}")"""
