@@ -77,9 +77,9 @@ def false_verdicts(pool: ProcessPoolExecutor) -> list[dict[str, Any]]:
 def planted_gain(settings: dict[str, Any], rate: float, wanted: float) -> tuple[float, float, float]:
     """Return the gain that is found with the wanted power, the true difference, and the predicted power."""
     if settings["metric"] == "exact_match":
-        points = smallest_difference(ROWS, power=wanted)
-        assert points is not None
-        return points / 100, points / 100, power(ROWS, points)
+        difference = smallest_difference(ROWS, power=wanted)
+        assert difference is not None
+        return difference, difference, power(ROWS, difference)
     low, high = 0.0, 1.0
     for _ in range(20):
         gain = (low + high) / 2

@@ -1,1 +1,42 @@
-"""Luthier."""
+"""Luthier adapts language models and proves that it helped.
+
+The life of an adaptation, in eight lines:
+
+    from luthier import adapt, answer, compare, evaluate, load, tune
+
+    run = adapt("tickets.csv", budget="10m")            # tries what could help, cheapest first
+    run.verdict                                         # what rows say that nothing was chosen on
+    run.scores()                                        # every candidate with its interval, as a DataFrame
+    tuned = tune("tickets.csv", ["training.epochs=4"])  # one adaptation, every setting in your hands
+    compare(run.path, tuned.path)                       # paired, on the same rows
+    evaluate(tuned.path, "more_tickets.csv")            # on rows that came later
+    load(tuned.path)                                    # the model itself
+
+Importing this module imports no torch; what needs it is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    name: "luthier.api" for name in ("Run", "adapt", "answer", "compare", "evaluate", "load", "merge", "resume", "tune")
+}
+
+if TYPE_CHECKING:
+    from luthier.api import Run, adapt, answer, compare, evaluate, load, merge, resume, tune
+
+__all__ = ["Run", "__version__", "adapt", "answer", "compare", "evaluate", "load", "merge", "resume", "tune"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'luthier' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

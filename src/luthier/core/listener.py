@@ -70,3 +70,20 @@ class SilentListener:
     def track(self, description: str, total: float | None, unit: str = "") -> Tracker:
         """Return a progress bar that nobody sees."""
         return SilentTracker()
+
+
+class OnlyProgress:
+    """Passes progress bars on and keeps everything else quiet: for runs inside a run that reports for them."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def say(self, text: str) -> None:
+        """Do nothing."""
+
+    def show(self, block: Any) -> None:
+        """Do nothing."""
+
+    def track(self, description: str, total: float | None, unit: str = "") -> Tracker:
+        """Start a progress bar."""
+        return self._listener.track(description, total, unit)

@@ -19,6 +19,8 @@ STAGES = {
     "tune": "luthier.stages.tune",
     "prompt": "luthier.stages.prompt",
     "baseline": "luthier.stages.baseline",
+    "evaluate": "luthier.stages.evaluate",
+    "answer": "luthier.stages.answer",
 }
 """Stage name -> module with `Config` (its recipe) and `run(config, run)`."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from luthier.core.errors import ConfigError, DataError, nearest
 from luthier.data.conversations import is_message_list
-from luthier.data.mapping import SPLIT_NAMES, RowMapping, wants_json
+from luthier.data.mapping import RowMapping, part_named, wants_json
 from luthier.data.options import ReadOptions
 from luthier.data.templates import Template
 from luthier.data.values import as_text, is_empty, shorten
@@ -215,8 +215,8 @@ def _answer(table: _Table, options: ReadOptions, shared: Mapping[str, Any], need
     candidates = [c for c in free if c not in table.named((*_TEXTS, "prompt"))]
     if not candidates:
         raise DataError(
-            f"{table.source}: there is no column with the right answer. Columns: {_listed(table)}. Add one, for example "
-            "'label' or 'answer'; rows without answers can only be answered (luthier answer)."
+            f"{table.source}: there is no column with the right answer. Columns: {_listed(table)}. Add one, for "
+            "example 'label' or 'answer'; rows without answers can only be answered (luthier answer)."
         )
     raise DataError(
         f"{table.source}: no column is known to be the answer. Columns: {_listed(table)}. Say which, for example "
@@ -317,8 +317,8 @@ def _unique_id(table: _Table) -> str | None:
 def _split_column(table: _Table) -> str | None:
     """Return the column called split, if all its values are names of parts."""
     for column in table.named(("split",)):
-        values = {_plain(as_text(value)) for value in table.values(column)}
-        if len(values) > 1 and values <= set(SPLIT_NAMES):
+        parts = {part_named(as_text(value)) for value in table.values(column)}
+        if len(parts) > 1 and None not in parts:
             return column
     return None
 

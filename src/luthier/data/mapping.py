@@ -9,6 +9,7 @@ has the same name whatever the order of the file, whatever the prompt, and wheth
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from luthier.core.types import Example, Message
 from luthier.data.conversations import check_asks, is_message_list, parse_messages, split_at_answer
 from luthier.data.formats.raw import RawFile, RawRow
 from luthier.data.templates import Template
-from luthier.data.values import RowError, as_text, is_empty, json_object, json_text, looks_like_json_object
+from luthier.data.values import RowError, as_text, check_characters, is_empty, json_object, json_text, looks_like_json_object
 
 PartName = Literal["tune", "choose", "confirm"]
 
@@ -36,6 +37,11 @@ SPLIT_NAMES: Mapping[str, PartName] = {
     "confirm": "confirm",
 }  # fmt: skip
 """What people call the three parts."""
+
+
+def part_named(name: str) -> PartName | None:
+    """Return the part that a name such as "Train" or "held-out" stands for, or None."""
+    return SPLIT_NAMES.get(re.sub(r"[\s_\-]", "", name.lower()))
 
 
 class RowMapping(Config):
@@ -186,6 +192,7 @@ def _draft(row: RawRow, mapping: RowMapping, need_answers: bool, part: PartName 
         messages, references = _from_columns(values, mapping, need_answers)
     if (system := _system(values, mapping)) and messages[0].role != "system":
         messages = (Message("system", system), *messages)
+    check_characters(*(message.content for message in messages), *references)
     example = Example(
         id=_required(values, mapping.id, "id") if mapping.id else "",
         messages=messages,
@@ -291,13 +298,14 @@ def _required(values: Mapping[str, Any], column: str | None, purpose: str) -> st
 
 
 def _part(value: str) -> PartName:
-    name = value.lower().replace("-", "").replace("_", "")
-    if name not in SPLIT_NAMES:
+    part = part_named(value)
+    if part is None:
         raise RowError(
-            f"the split '{value}' is unknown.{nearest(name, SPLIT_NAMES)}".rstrip("."), "train, validation or test",
+            f"the split '{value}' is unknown.{nearest(value.lower(), SPLIT_NAMES)}".rstrip("."),
+            "train, validation or test",
             "rename it",
         )  # fmt: skip
-    return SPLIT_NAMES[name]
+    return part
 
 
 def _check_unique(draft: _Draft, seen: dict[str, str]) -> None:

@@ -60,22 +60,39 @@ def groups(examples: Sequence[Example]) -> list[int]:
     for index, example in enumerate(examples):
         if example.cluster is not None:
             forest.join(first.setdefault(example.cluster, index), index)
-    texts = [comparable_text(example) for example in examples]
-    for left, right in _similar_pairs(texts):
-        forest.join(left, right)
+    rows_by_text = _rows_by_text(examples)
+    rows = list(rows_by_text.values())
+    for alike in rows:
+        for index in alike[1:]:
+            forest.join(alike[0], index)
+    for left, right in _similar_pairs(list(rows_by_text)):
+        forest.join(rows[left][0], rows[right][0])
     numbers: dict[int, int] = {}
     return [numbers.setdefault(forest.root(index), len(numbers)) for index in range(len(examples))]
 
 
 def remove_overlap(tune: Sequence[Example], against: Sequence[Example]) -> Overlap:
     """Remove the rows to learn from that repeat, exactly or nearly, a row of another part."""
-    texts = [comparable_text(example) for example in (*against, *tune)]
-    repeats = _repeats(texts, len(against))
-    removed = {index - len(against): twin for index, twin in repeats.items()}
+    together = (*against, *tune)
+    rows_by_text = _rows_by_text(together)
+    rows = list(rows_by_text.values())
+    twins = {index: alike[0] for alike in rows for index in alike if alike[0] < len(against) <= index}
+    for pair in _similar_pairs(list(rows_by_text)):
+        for one, other in (pair, pair[::-1]):
+            if (twin := rows[one][0]) < len(against):
+                twins |= {index: twin for index in rows[other] if index >= len(against) and index not in twins}
     return Overlap(
-        tuple(example for index, example in enumerate(tune) if index not in removed),
-        tuple((tune[index], against[twin]) for index, twin in sorted(removed.items())),
+        tuple(example for index, example in enumerate(together) if index >= len(against) and index not in twins),
+        tuple((together[index], together[twin]) for index, twin in sorted(twins.items())),
     )
+
+
+def _rows_by_text(examples: Sequence[Example]) -> dict[str, list[int]]:
+    """Return the rows of each normalized text, in their order."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for index, text in enumerate(normalized([comparable_text(example) for example in examples])):
+        found[text].append(index)
+    return found
 
 
 def comparable_text(example: Example) -> str:
@@ -149,7 +166,11 @@ class _Forest:
 
 
 class _Index:
-    """Sets of grams by their rarest grams, with sketches to turn most candidates away cheaply."""
+    """Sets of grams by their rarest grams, with sketches to turn most candidates away cheaply.
+
+    Sets are added from small to large. Then a pair shares at least 2t / (1 + t) of the smaller set and t of the larger,
+    so a shorter prefix is indexed than is looked up (Xiao et al. 2008).
+    """
 
     def __init__(self, sets: Sequence[Grams], sketches: NDArray[np.int64], unshared: int) -> None:
         self._sets, self._sketches, self._unshared = sets, sketches, unshared
@@ -158,7 +179,7 @@ class _Index:
 
     def add(self, position: int) -> None:
         """Index a set under its prefix."""
-        for gram in self._prefix(position):
+        for gram in self._prefix(position, 2 * SIMILARITY / (1 + SIMILARITY)):
             self._members[gram].append(position)
 
     def similar(self, position: int) -> Iterator[int]:
@@ -170,7 +191,7 @@ class _Index:
             mine, theirs = self._sketches[position], self._sketches[candidates]
             filled = ((mine >= 0) | (theirs >= 0)).sum(axis=1)
             agreeing = ((mine == theirs) & (mine >= 0)).sum(axis=1)
-            # Half of what is asked for: more than six standard deviations off where all 64 ranges are filled.
+            # Half of what is asked for: six standard deviations off where most ranges are filled.
             candidates = candidates[agreeing >= SIMILARITY / 2 * filled]
         for candidate in candidates.tolist():
             if self._similarity(candidate, position) >= SIMILARITY:
@@ -178,7 +199,7 @@ class _Index:
 
     def _candidates(self, position: int) -> list[int]:
         found: list[int] = []
-        for gram in self._prefix(position):
+        for gram in self._prefix(position, SIMILARITY):
             if members := self._members.get(gram):
                 found += members[: _MOST_CANDIDATES - len(found)]
                 if len(found) >= _MOST_CANDIDATES:
@@ -190,44 +211,22 @@ class _Index:
         shared = len(np.intersect1d(self._sets[left], self._sets[right], assume_unique=True))
         return shared / (len(self._sets[left]) + len(self._sets[right]) - shared)
 
-    def _prefix(self, position: int) -> list[int]:
-        """Return the rarest grams, of which any similar set must share one, without those in no other set."""
+    def _prefix(self, position: int, share: float) -> list[int]:
+        """Return the rarest grams without those in no other set: who shares `share` of all shares one of these."""
         grams = self._sets[position]
-        end = len(grams) - math.ceil(SIMILARITY * len(grams)) + 1
+        end = len(grams) - math.ceil(share * len(grams) - 1e-9) + 1
         rarest: list[int] = grams[int(np.searchsorted(grams, self._unshared)) : end].tolist()
         return rarest
 
 
 def _similar_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield pairs of near-duplicates, enough to link all rows of each group."""
-    same: dict[str, int] = {}
-    plain = normalized(texts)
-    for row, text in enumerate(plain):
-        if (first := same.setdefault(text, row)) != row:
-            yield first, row
-    rows = list(same.values())
-    index = _Index(*gram_sets([plain[row] for row in rows]))
-    for position, row in enumerate(rows):
+    """Yield all pairs of different texts that are near-duplicates."""
+    sets, sketches, unshared = gram_sets(texts)
+    index = _Index(sets, sketches, unshared)
+    for position in sorted(range(len(texts)), key=lambda p: len(sets[p])):
         for other in index.similar(position):
-            yield rows[other], row
+            yield other, position
         index.add(position)
-
-
-def _repeats(texts: Sequence[str], indexed: int) -> dict[int, int]:
-    """Return, for texts after the first `indexed`, the first of those that each repeats."""
-    plain = normalized(texts)
-    same: dict[str, int] = {}
-    for row in range(indexed):
-        same.setdefault(plain[row], row)
-    found = {row: same[plain[row]] for row in range(indexed, len(plain)) if plain[row] in same}
-    rows = [*same.values(), *(row for row in range(indexed, len(plain)) if row not in found)]
-    index = _Index(*gram_sets([plain[row] for row in rows]))
-    for position, row in enumerate(rows):
-        if row < indexed:
-            index.add(position)
-        elif (twin := next(index.similar(position), None)) is not None:
-            found[row] = rows[twin]
-    return found
 
 
 def gram_sets(texts: Sequence[str]) -> tuple[list[Grams], NDArray[np.int64], int]:

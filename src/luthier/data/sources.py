@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from luthier.core.errors import BadRow, DataError, nearest
@@ -14,7 +14,7 @@ from luthier.core.files import append_lines, sha256_text
 from luthier.core.types import EMPTY, Example
 from luthier.data.formats import FORMATS, Content, RawFile, read_raw
 from luthier.data.guessing import guess_mapping
-from luthier.data.mapping import SPLIT_NAMES, MappedRows, PartName, RowMapping, map_rows
+from luthier.data.mapping import MappedRows, PartName, RowMapping, map_rows, part_named
 from luthier.data.options import ReadOptions
 from luthier.data.values import shorten
 
@@ -64,7 +64,7 @@ class Dataset:
 
     def save_bad_rows(self, path: Path) -> None:
         """Append the rows that were left out to a JSON Lines file."""
-        append_lines(path, ({**vars(row)} for row in self.bad_rows))
+        append_lines(path, map(asdict, self.bad_rows))
 
 
 def read_examples(
@@ -151,7 +151,7 @@ def _not_found(root: Path) -> str:
 
 def _part_of_file(path: Path) -> PartName | None:
     """Return the part that a file's name stands for: "train-00000-of-00001" and "my_test" do."""
-    found = {SPLIT_NAMES[word] for word in re.split(r"[^a-z]+", path.stem.lower()) if word in SPLIT_NAMES}
+    found = {part for word in re.split(r"[^a-z]+", path.stem.lower()) if (part := part_named(word))}
     return found.pop() if len(found) == 1 else None
 
 
@@ -168,10 +168,10 @@ def _digest(contents: Sequence[Content]) -> str:
 
 def _describe(files: Sequence[RawFile], left_out: Sequence[str]) -> str:
     """Say what was read: "tickets.csv: CSV (delimiter ';', Windows-1252), 300 rows"."""
-    lines = [f"{f.path.name}: {f.description}, {len(f.rows) + len(f.bad):,} rows" for f in files]
+    parts = [f"{f.path.name}: {f.description}, {len(f.rows) + len(f.bad):,} rows" for f in files]
     if left_out:
-        lines.append(f"not read: {', '.join(left_out)}")
-    return "\n".join(lines)
+        parts.append(f"not read: {', '.join(left_out)}")
+    return "; ".join(parts)
 
 
 # ------------------------------------------------------------------------------------------------------- bad rows

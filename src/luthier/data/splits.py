@@ -51,8 +51,9 @@ class Parts:
         part: tuple[Example, ...] = getattr(self, name)
         return part
 
+    @property
     def sizes(self) -> dict[PartName, int]:
-        """Return the number of rows in each part."""
+        """The number of rows in each part."""
         return {"tune": len(self.tune), "choose": len(self.choose), "confirm": len(self.confirm)}
 
     def to_json(self) -> dict[str, Any]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from luthier.core.types import JSON
+
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 class RowError(Exception):
@@ -40,6 +43,17 @@ def as_prompt_text(value: JSON) -> str:
     if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
         return "\n".join(str(part) for part in value)
     return as_text(value)
+
+
+def check_characters(*texts: str) -> None:
+    """Make sure that texts can be written: JSON within a cell can escape half a character.
+
+    Raises:
+        RowError: if a text holds a lone surrogate.
+    """
+    for text in texts:
+        if _HALF_CHARACTER.search(text):
+            raise RowError("an escape stands for half a character", "whole characters", "correct the \\u escape")
 
 
 def looks_like_json_object(text: str) -> bool:

@@ -29,6 +29,7 @@ from luthier.evaluation.statistics.resampling import (
     RESAMPLES,
     Floats,
     Integers,
+    bounds_of,
     difference_of,
     jackknife_error,
     leave_one_out,
@@ -208,11 +209,15 @@ def compare(
 
     Raises:
         DataError: if the examples, their clusters or the metric's settings differ.
-        ConfigError: for a metric that was not measured, or a margin that is not above zero.
+        ConfigError: for a metric that was not measured, or a margin that is not above zero or holds all scores.
     """
-    if margin is not None and margin <= 0:
-        raise ConfigError(f"A margin is above zero, in the score's unit (0.02 is two points); received {margin}.")
     measure = base.metric(metric)
+    least, most = bounds_of(measure)
+    if margin is not None and not 0 < margin < most - least:
+        raise ConfigError(
+            f"A margin is above zero and in the score's unit (0.02 is two points where scores end at 1); "
+            f"received {margin} for {metric}."
+        )
     first, second = base.rows[metric], _rows_in_order(base, candidate, metric)
     codes = base.codes
     p_value, test = paired_p_value(measure, first, second, codes, resamples, seed)
@@ -327,7 +332,7 @@ class _Paired:
             return None
         n = len(self.base)
         if is_binary(self.metric, self.base, self.candidate):
-            needed = rows_needed(100 * abs(difference), self._discordance(), alpha=self.alpha) * self._design_effect()
+            needed = rows_needed(abs(difference), self._discordance(), alpha=self.alpha) * self._design_effect()
         else:
             needed = rows_needed_for_mean(difference, self._deviation(), alpha=self.alpha) * n / self._clusters()
         return max(n + 1, math.ceil(needed))
@@ -338,8 +343,7 @@ class _Paired:
             return None  # even if all clusters agreed, the permutation test could not be as sure as alpha asks
         if is_binary(self.metric, self.base, self.candidate):
             effective = len(self.base) / self._design_effect()
-            points = smallest_difference(effective, self._discordance(), alpha=self.alpha)
-            return None if points is None else points / 100
+            return smallest_difference(effective, self._discordance(), alpha=self.alpha)
         return smallest_mean_difference(self._clusters(), self._deviation(), alpha=self.alpha)
 
     def _clusters(self) -> int:

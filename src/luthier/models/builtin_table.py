@@ -121,7 +121,7 @@ _SMOLLM2 = BuiltinModel(
         ),
     ),
     gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    folder_bytes=541_700_000,
+    folder_bytes=540_000_000,
     tokenizer=TokenizerFacts(
         bos_id=1,
         eos_id=2,
@@ -183,7 +183,7 @@ _GEMMA = BuiltinModel(
         ),
     ),
     gguf_sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
-    folder_bytes=1_107_000_000,
+    folder_bytes=1_085_000_000,
     tokenizer=TokenizerFacts(
         bos_id=2,
         eos_id=1,

@@ -19,10 +19,10 @@ ENVIRONMENT = "LUTHIER_ACCEPT_TERMS"
 """Environment variable with the names of accepted terms, separated by commas: LUTHIER_ACCEPT_TERMS=gemma."""
 
 
-def require_terms(model: BuiltinModel, listener: Listener, accepted: bool = False) -> None:
+def require_terms(model: BuiltinModel, listener: Listener, accept: bool = False) -> None:
     """Make sure that a person has accepted a model's terms, if it has any.
 
-    Accepted by `accepted` (the flag --accept-terms), by the environment variable, by a yes at the keyboard, or earlier.
+    Accepted by `accept` (the flag --accept-terms), by the environment variable, by a yes at the keyboard, or earlier.
 
     Raises:
         ModelError: if they are not accepted; the text names the terms and how to accept them.
@@ -31,9 +31,9 @@ def require_terms(model: BuiltinModel, listener: Listener, accepted: bool = Fals
     if terms is None or terms.name in _remembered():
         return
     listener.say(terms.text)
-    if accepted:
+    if accept:
         how = "flag"
-    elif terms.name in os.environ.get(ENVIRONMENT, "").replace(",", " ").split():
+    elif terms.name in _in_environment():
         how = "environment"
     elif _asked(terms):
         how = "keyboard"
@@ -43,6 +43,15 @@ def require_terms(model: BuiltinModel, listener: Listener, accepted: bool = Fals
             f"them, then add --accept-terms to the command or set {ENVIRONMENT}={terms.name}."
         )
     _remember(terms, how)
+
+
+def accepted(name: str) -> bool:
+    """Return whether the terms of this name (such as "gemma") were accepted earlier or are by the environment."""
+    return name in _remembered() or name in _in_environment()
+
+
+def _in_environment() -> list[str]:
+    return os.environ.get(ENVIRONMENT, "").replace(",", " ").split()
 
 
 def _file() -> Path:

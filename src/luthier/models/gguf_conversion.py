@@ -53,6 +53,8 @@ def convert_gguf(gguf: Path, target: Path, facts: TokenizerFacts, listener: List
         model = _load_model(gguf)
         tracker.advance()
         tokenizer.model_max_length = model.config.max_position_embeddings
+        for argument in ("is_local", "local_files_only"):  # how it was loaded here, not what it is
+            tokenizer.init_kwargs.pop(argument, None)
         model.save_pretrained(target, max_shard_size="50GB")
         tokenizer.save_pretrained(target)
         _write_compactly(target / "tokenizer.json")

@@ -59,7 +59,11 @@ def read_material(config: DataConfig, run: RunDirectory | None = None) -> Materi
     parts = split(dataset.examples, config.seed, given=dataset.given)
     task = guess_task(parts.tune, config.kind)
     if run is not None:
-        run.update(data={"path": config.path, "sha256": dataset.digest, "rows": len(dataset), "parts": parts.sizes})
+        run.update(
+            data={"path": config.path, "sha256": dataset.digest, "rows": len(dataset), "parts": parts.sizes},
+            mapping=dataset.mapping.to_json(),
+            task=task.to_json(),
+        )
         if not (run.path / "parts.jsonl").exists():
             named = [(name, getattr(parts, name)) for name in ("tune", "choose", "confirm")]
             append_lines(run.path / "parts.jsonl", ({"part": n, **e.to_json()} for n, part in named for e in part))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from luthier.core.files import write_atomically
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import read_answers
-from luthier.reporting.blocks import Block, Code, Heading, KeyValues, Row, Table, Text, Verdict
+from luthier.reporting.blocks import Block, Heading, KeyValues, Row, Table, Verdict
 from luthier.reporting.blocks import Column as _Column
 from luthier.reporting.html import write_html
 from luthier.reporting.inline import escape
@@ -24,6 +24,7 @@ from luthier.stages.blocks import (
     score_cell,
     title_of,
 )
+from luthier.stages.card import card_blocks
 from luthier.stages.material import Lengths, Material
 
 if TYPE_CHECKING:
@@ -99,44 +100,3 @@ def _cost(run: RunDirectory) -> KeyValues:
         ("trained parameters", f"{manifest['trained_parameters']:,}"),
     ]
     return KeyValues(pairs)
-
-
-def card_blocks(run: RunDirectory, results: list[Block]) -> list[Block]:
-    """Return the model card: what it is, how well it does, how it is loaded outside Luthier."""
-    manifest = run.manifest
-    source = manifest["model"]
-    adapter = (run.path / "adapter").exists()
-    folder = "adapter" if adapter else "model"
-    return [
-        Heading(f"{source['name']}, tuned on {escape(str(manifest['data']['path']))}"),
-        Text(
-            f"Base model `{escape(source['name'])}` (weights {source['digest'][:16]}…, {source['precision']}). "
-            f"Data: {manifest['data']['rows']} rows, SHA-256 {manifest['data']['sha256'][:16]}…"
-        ),
-        *results,
-        Heading("Loading it without Luthier"),
-        Code(_LOAD_ADAPTER.format(base=_base_folder(run), folder=folder) if adapter else _LOAD_MODEL.format(folder=folder), "python"),
-        Text(
-            "Ask it in the chat template of the tokenizer, as it was taught: "
-            "`tokenizer.apply_chat_template(messages, add_generation_prompt=True)`."
-        ),
-    ]
-
-
-def _base_folder(run: RunDirectory) -> str:
-    from luthier.core.files import read_json
-
-    return str(read_json(run.path / "adapter" / "adapter_config.json")["base_model_name_or_path"])
-
-
-_LOAD_ADAPTER = """from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-base = "{base}"
-tokenizer = AutoTokenizer.from_pretrained(base)
-model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), "{folder}")"""
-
-_LOAD_MODEL = """from transformers import AutoModelForCausalLM, AutoTokenizer
-
-tokenizer = AutoTokenizer.from_pretrained("{folder}")
-model = AutoModelForCausalLM.from_pretrained("{folder}")"""

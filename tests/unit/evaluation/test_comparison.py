@@ -64,10 +64,10 @@ def test_a_difference_is_shown() -> None:
 def test_no_difference_is_shown_and_how_many_rows_would() -> None:
     found = pair(wins=8, losses=4)
     assert found.verdict == "not shown"
-    assert found.rows_to_show == rows_needed(5.0, 12 / 80)
+    assert found.rows_to_show == rows_needed(0.05, 12 / 80)
     smallest = smallest_difference(80, 12 / 80)
     assert smallest is not None
-    assert found.smallest_difference == pytest.approx(smallest / 100)
+    assert found.smallest_difference == pytest.approx(smallest)
     assert found.sentence("the model", "the adapter") == (
         "No difference is shown between the adapter and the model: exact_match 95.0 % against 90.0 %, a difference of "
         "+5.0 points (95 % interval −3.9 to +14.5; p = 0.267; 80 rows). About 461 rows would show a difference of this "
@@ -175,8 +175,11 @@ def test_as_good_within_a_margin() -> None:
     assert found.verdict == "as good within the margin"
     assert "tuned is as good as base within 5.0 points" in found.sentence()
     assert compare(base, tuned, "exact_match", margin=0.01).verdict == "not shown"
-    with pytest.raises(ConfigError, match=r"above zero, in the score's unit \(0.02 is two points\); received 0"):
-        compare(base, tuned, "exact_match", margin=0)
+    for margin in (0, 5):
+        with pytest.raises(
+            ConfigError, match=rf"in the score's unit \(0\.02 is two points.*received {margin} for exact"
+        ):
+            compare(base, tuned, "exact_match", margin=margin)
 
 
 def interval(low: float, value: float, high: float) -> Interval:

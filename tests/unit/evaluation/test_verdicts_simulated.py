@@ -41,10 +41,10 @@ def test_equal_answerers_are_seldom_told_apart(world: World) -> None:
 
 @pytest.mark.parametrize("copies", [1, 5])
 def test_planted_shares_are_found_as_often_as_predicted(copies: int) -> None:
-    points = smallest_difference(ROWS)
-    assert points is not None
-    found = verdicts(World("exact_match", 0.5, points / 100, copies=copies)).count("better") / TRIALS
-    assert found == pytest.approx(power(ROWS, points), abs=0.07)  # three standard deviations
+    difference = smallest_difference(ROWS)
+    assert difference is not None
+    found = verdicts(World("exact_match", 0.5, difference, copies=copies)).count("better") / TRIALS
+    assert found == pytest.approx(power(ROWS, difference), abs=0.07)  # three standard deviations
 
 
 def test_a_planted_mean_is_found_as_often_as_predicted() -> None:

@@ -83,19 +83,30 @@ def _delimiter_in_first_line(lines: Sequence[str]) -> tuple[str | None, int]:
 def sniff_delimiter(lines: Sequence[str]) -> str | None:
     """Return the delimiter under which most rows have as many cells as the header, or None for a single column.
 
-    A delimiter that the header does not hold is no candidate, so commas within texts do not mislead.
+    A delimiter that the header does not hold, or that most rows lack, is no candidate, so commas within texts do not
+    mislead.
     """
-    best: tuple[float, int] = (0.5, 0)
+    best: tuple[float, int] = (0.0, 0)
     found: str | None = None
     for delimiter in DELIMITERS:
-        records = list(itertools.islice(_filled(_records(lines, delimiter)), _SNIFFED_ROWS))
-        widths = [len(r.cells) if r.cells is not None else 0 for r in records]
-        if not widths or widths[0] < 2:
+        records = itertools.islice(_filled(_records(lines, delimiter)), _SNIFFED_ROWS)
+        header, *widths = [_width(record) for record in records] or [0]
+        if header < 2 or sum(width < 2 for width in widths) > len(widths) / 2:
             continue
-        agreeing = sum(width == widths[0] for width in widths) / len(widths)
-        if (agreeing, widths[0]) > best:
-            best, found = (agreeing, widths[0]), delimiter
+        agreeing = sum(width == header for width in widths) / max(len(widths), 1)
+        if (agreeing, header) > best:
+            best, found = (agreeing, header), delimiter
     return found
+
+
+def _width(record: _Record) -> int:
+    """Return the number of cells without the empty ones at the end, but at least two if there is a delimiter."""
+    if record.cells is None:
+        return 0
+    filled = len(record.cells)
+    while filled > 2 and not record.cells[filled - 1].strip():
+        filled -= 1
+    return filled
 
 
 def _records(lines: Sequence[str], delimiter: str, start: int = 0) -> Iterator[_Record]:

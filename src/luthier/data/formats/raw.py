@@ -119,13 +119,23 @@ def with_usable_rows(file: RawFile) -> RawFile:
     rows: list[RawRow] = []
     bad = list(file.bad)
     for row in file.rows:
-        values = plain(row.values)
-        broken = next((name for name, value in values.items() if _has_half_character((name, value))), None)
+        try:
+            values = plain(row.values)
+            broken = next((name for name, value in values.items() if _has_half_character((name, value))), None)
+        except RecursionError:
+            bad.append(BadRow(str(file.path), row.line, "JSON nested too deeply", "a few levels", "flatten the value"))
+            continue
         if broken is None:
             rows.append(RawRow(row.line, values))
         else:
             bad.append(_undecodable(file, row.line, broken))
-    return replace(file, rows=tuple(rows), bad=tuple(sorted(bad, key=lambda r: r.line)))
+    present = set(columns_of(rows))
+    return replace(
+        file,
+        columns=tuple(name for name in file.columns if name in present),
+        rows=tuple(rows),
+        bad=tuple(sorted(bad, key=lambda r: r.line)),
+    )
 
 
 def _undecodable(file: RawFile, line: int, column: str) -> BadRow:

@@ -4,7 +4,7 @@ For 0/1 outcomes on the same rows two numbers decide: the difference, and the di
 the two answerers are not both right or both wrong. The power of McNemar's mid-p test is summed exactly over all counts.
 For other scores a standard deviation of the paired differences decides, by Student's t.
 
-Differences of shares are in percentage points (5 is from 60 % to 65 %), those of other scores in the score's own unit.
+All differences are in the score's own unit: for shares 0.05 is five percentage points, from 60 % to 65 %.
 Rows are rows that say something of their own: for clustered rows use the effective number (`effective_rows`).
 """
 
@@ -25,24 +25,24 @@ _EXACT_ROWS = 200_000
 """Beyond this many rows the normal approximation is as good."""
 
 
-def power(n: float, points: float, discordance: float = 0.2, alpha: float = 0.05) -> float:
-    """Return the probability that n paired 0/1 rows show a difference of `points`, and in its direction.
+def power(n: float, difference: float, discordance: float = 0.2, alpha: float = 0.05) -> float:
+    """Return the probability that n paired 0/1 rows show a difference of shares, and in its direction.
 
     Where the difference is larger than the discordance, every discordant row is on its side, and there are as many.
 
     Args:
         n: Rows; a fraction is rounded down.
-        points: True difference in percentage points, 0 to 100.
+        difference: True difference of the two shares, 0 to 1 (0.05 is five percentage points).
         discordance: Share of rows on which the answerers differ, 0 to 1.
         alpha: Level of the two-sided test.
 
     Raises:
         ConfigError: for numbers out of range.
     """
-    _check(points, discordance, alpha)
+    _check(difference, discordance, alpha)
     from scipy.stats import binom
 
-    rows, difference = int(n), points / 100
+    rows = int(n)
     share = max(discordance, difference)
     if rows < 1 or share == 0:
         return 0.0
@@ -68,33 +68,32 @@ def _critical_wins(discordant: Integers, alpha: float) -> Integers:
 
 @lru_cache(maxsize=1024)
 def smallest_difference(n: float, discordance: float = 0.2, power: float = 0.8, alpha: float = 0.05) -> float | None:
-    """Return the smallest difference, in percentage points, that n paired 0/1 rows show with this power.
+    """Return the smallest difference of shares that n paired 0/1 rows show with this power (0.13 is 13 points).
 
-    None where not even 100 points would do (fewer than five rows at alpha 0.05).
+    None where not even a difference of 1 would do (fewer than five rows at alpha 0.05).
     """
-    _check(100.0, discordance, alpha)
-    reached = _reaches(power, lambda points: _power(n, points, discordance, alpha))
-    return _bisect(reached, 0.0, 100.0) if reached(100.0) else None
+    _check(1.0, discordance, alpha)
+    reached = _reaches(power, lambda difference: _power(n, difference, discordance, alpha))
+    return _bisect(reached, 0.0, 1.0) if reached(1.0) else None
 
 
 @lru_cache(maxsize=1024)
-def rows_needed(points: float, discordance: float = 0.2, power: float = 0.8, alpha: float = 0.05) -> int:
-    """Return the fewest paired 0/1 rows that show a difference of `points` percentage points with this power.
+def rows_needed(difference: float, discordance: float = 0.2, power: float = 0.8, alpha: float = 0.05) -> int:
+    """Return the fewest paired 0/1 rows that show a difference of shares (0.05 is five points) with this power.
 
     Raises:
         ConfigError: for numbers out of range; no number of rows shows a difference of zero.
     """
-    _check(points, discordance, alpha)
-    if points == 0:
-        raise ConfigError("No number of rows shows a difference of 0 points.")
-    difference = points / 100
+    _check(difference, discordance, alpha)
+    if difference == 0:
+        raise ConfigError("No number of rows shows a difference of 0.")
     share = max(discordance, difference)
     reach = _NORMAL.inv_cdf(1 - alpha / 2) * math.sqrt(share)
     reach += _NORMAL.inv_cdf(power) * math.sqrt(max(share - difference**2, 0.0))
     guess = math.ceil((reach / difference) ** 2)  # Miettinen 1968; the exact search starts from here
     if guess > _EXACT_ROWS:
         return guess
-    return _fewest(_reaches(power, lambda n: _power(n, points, discordance, alpha)), guess)
+    return _fewest(_reaches(power, lambda n: _power(n, difference, discordance, alpha)), guess)
 
 
 def power_of_mean(n: float, difference: float, deviation: float, alpha: float = 0.05) -> float:
@@ -166,9 +165,11 @@ def effective_rows(values: Floats, codes: Integers) -> float:
     return len(values) / design_effect(values, codes)
 
 
-def _check(points: float, discordance: float, alpha: float) -> None:
-    if not 0 <= points <= 100:
-        raise ConfigError(f"A difference of shares lies between 0 and 100 percentage points; received {points}.")
+def _check(difference: float, discordance: float, alpha: float) -> None:
+    if not 0 <= difference <= 1:
+        raise ConfigError(
+            f"A difference of shares lies between 0 and 1 (0.05 is five percentage points); received {difference}."
+        )
     if not 0 <= discordance <= 1:
         raise ConfigError(f"Discordance is a share of rows between 0 and 1; received {discordance}.")
     if not 0 < alpha < 1:

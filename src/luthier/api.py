@@ -1,0 +1,310 @@
+"""The Python API: the command line's verbs as functions.
+
+    from luthier import load, adapt, tune, evaluate, compare
+
+    run = adapt("tickets.csv", budget="10m")
+    run.scores()              # a DataFrame
+    run.verdict               # what `confirm` says
+    load("runs/1").complete(...)
+
+Each function makes (or goes on with) a run directory, the same that the command line makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from luthier.core.config import Config, load_yaml, with_overrides
+from luthier.core.errors import ConfigError, RunError
+from luthier.core.files import read_json
+from luthier.core.listener import Listener, SilentListener
+from luthier.core.run import RunDirectory
+from luthier.core.stages import config_class, recipe_of, run_stage
+from luthier.core.stopping import StopFlag
+from luthier.core.types import Answer
+
+if TYPE_CHECKING:
+    import pandas
+
+    from luthier.evaluation.comparison import Comparison
+    from luthier.evaluation.statistics import Scores
+    from luthier.generation.local import LocalModel
+
+
+class Run:
+    """A finished (or paused) run, for notebooks and scripts."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return self.directory.path
+
+    @property
+    def status(self) -> str:
+        """One of running, paused, finished, failed."""
+        return self.directory.status
+
+    @property
+    def verdict(self) -> Any:
+        """The verdict as JSON; None while there is none."""
+        return self.directory.manifest.get("verdict")
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.path / "report.html"
+
+    def scores_of(self) -> dict[str, Scores]:
+        """Return every stored evaluation of the run and its children, by name."""
+        from luthier.evaluation.statistics import Scores
+
+        found = {}
+        for directory in (self.directory, *self.directory.children()):
+            prefix = "" if directory is self.directory else f"{directory.path.name}/"
+            for file in sorted((directory.path / "steps").glob("scores*.json")):
+                found[prefix + file.stem.removeprefix("scores_")] = Scores.from_json(read_json(file))
+        return found
+
+    def scores(self) -> pandas.DataFrame:
+        """Return a line an evaluation and metric: evaluation, metric, value, low, high, rows."""
+        import pandas
+
+        lines = []
+        for name, scores in self.scores_of().items():
+            for metric in scores.names:
+                found = scores.interval(metric)
+                lines.append((name, metric, found.value, found.low, found.high, len(scores)))
+        return pandas.DataFrame(lines, columns=["evaluation", "metric", "value", "low", "high", "rows"])
+
+    def answers(self, evaluation: str) -> list[Answer]:
+        """Return the answers of one evaluation, such as "confirm"."""
+        from luthier.evaluation.answering import read_answers
+
+        return read_answers(self.path / "evaluation" / f"{evaluation}.jsonl")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        manifest = self.directory.manifest
+        scores = {
+            name: {m: {"value": i.value, "low": i.low, "high": i.high, "rows": len(s)} for m in s.names for i in [s.interval(m)]}
+            for name, s in self.scores_of().items()
+        }
+        kept = ("stage", "status", "chosen", "verdict", "data", "model", "answers")
+        return {"run": str(self.path), **{k: manifest[k] for k in kept if k in manifest}, "scores": scores}
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.directory.manifest['stage']}, {self.status})"
+
+
+def load(model: str, *, precision: str = "auto", device: str = "auto", listener: Listener | None = None) -> LocalModel:
+    """Load a model, adapter or run, ready to complete requests.
+
+    Args:
+        model: A hub name, local folder, PEFT folder, run directory or built-in name.
+        precision: fp32, bf16, or auto.
+        device: cpu, cuda, mps, or auto.
+        listener: Told of downloads.
+    """
+    from luthier.generation.local import open_local
+    from luthier.models.source import find_model
+
+    return open_local(find_model(model, listener), precision=precision, device=device)
+
+
+def start(
+    stage: str,
+    recipe: Config,
+    *,
+    run: str | Path | None = None,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+    stop: StopFlag | None = None,
+) -> Run:
+    """Run a stage in a new run directory."""
+    directory = RunDirectory.create(Path(run) if run else None, stage, recipe, overwrite=overwrite, listener=listener)
+    directory.stop = stop or directory.stop
+    run_stage(stage, recipe, directory)
+    return Run(directory)
+
+
+def resume(run: str | Path, *, listener: Listener | None = None, stop: StopFlag | None = None) -> Run:
+    """Go on with an interrupted run; a finished one is returned as it is."""
+    directory = RunDirectory.open(Path(run), listener)
+    directory.stop = stop or directory.stop
+    run_stage(directory.manifest["stage"], recipe_of(directory), directory)
+    return Run(directory)
+
+
+def adapt(
+    data: str | Path,
+    *,
+    model: str | None = None,
+    target: float | None = None,
+    budget: str | float = "10m",
+    read: dict[str, Any] | None = None,
+    kind: str | None = None,
+    precision: str = "auto",
+    seed: int = 0,
+    **running: Any,
+) -> Run:
+    """Try what could help on the examples of a file, and prove what did.
+
+    Args:
+        data: A file or folder of examples.
+        model: The model to adapt; the built-in one by default.
+        target: A score that would be good enough, such as 0.8.
+        budget: Time for everything: seconds, "90s", "10m".
+        read: How to read the file: prompt, answer, system, cluster, id, split (see `luthier.data.options`).
+        kind: Kind of task; guessed if left out.
+        precision: fp32, bf16, or auto.
+        seed: Seed of the split, initialisation and order.
+        running: run, overwrite, listener, stop (see `start`).
+
+    Raises:
+        DataError, ModelError, BudgetError: each says what to do.
+    """
+    values: dict[str, Any] = {
+        "data": data_section(data, read, kind, seed),
+        "target": target,
+        "budget_seconds": budget,
+        "precision": precision,
+        "seed": seed,
+    }
+    if model is not None:
+        values["model"] = model
+    return start("adapt", config_class("adapt").parse(values, "adapt"), **running)
+
+
+def tune(
+    what: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    model: str | None = None,
+    read: dict[str, Any] | None = None,
+    kind: str | None = None,
+    **running: Any,
+) -> Run:
+    """Tune a model: one adaptation by training, with the proof of what it did.
+
+    Args:
+        what: A data file or folder, or a recipe (`.yaml`).
+        overrides: Changes of the recipe, such as "training.learning_rate=1e-4".
+        model: The model; the built-in one by default.
+        read: How to read the file (see `luthier.data.options`).
+        kind: Kind of task; guessed if left out.
+        running: run, overwrite, listener, stop (see `start`).
+    """
+    path = Path(what)
+    is_recipe = path.suffix in (".yaml", ".yml")
+    values = load_yaml(path) if is_recipe else {"data": data_section(what, read, kind, 0)}
+    if is_recipe and (read or kind):
+        raise ConfigError("A recipe says itself how its data is read; change it with overrides such as data.read.prompt=….")
+    if model is not None:
+        values["model"] = model
+    recipe = config_class("tune").parse(with_overrides(values, overrides), str(path) if is_recipe else "tune")
+    return start("tune", recipe, **running)
+
+
+def evaluate(
+    what: str | Path,
+    data: str | Path,
+    *,
+    metrics: Sequence[str] = (),
+    read: dict[str, Any] | None = None,
+    kind: str | None = None,
+    precision: str = "auto",
+    **running: Any,
+) -> Run:
+    """Score a run, a model or a file of finished answers on labelled rows.
+
+    Args:
+        what: A run directory, a model, or an answers file (`.jsonl`).
+        data: Rows with right answers.
+        metrics: Names of metrics; those of the task by default.
+        read: How to read the file; a run knows it.
+        kind: Kind of task; guessed if left out.
+        precision: fp32, bf16, or auto.
+        running: run, overwrite, listener, stop (see `start`).
+    """
+    values = {
+        "answerer": str(what),
+        "data": data_section(data, read, kind, 0),
+        "metrics": list(metrics),
+        "precision": precision,
+    }
+    return start("evaluate", config_class("evaluate").parse(values, "evaluate"), **running)
+
+
+def answer(
+    what: str | Path, data: str | Path, *, read: dict[str, Any] | None = None, precision: str = "auto", **running: Any
+) -> Run:
+    """Answer new, unlabelled rows; the answers are in the run's `answers.jsonl`.
+
+    Args:
+        what: A run directory or a model.
+        data: Rows without answers, with the columns that the run was made from.
+        read: How to read the file; a run knows it.
+        precision: fp32, bf16, or auto.
+        running: run, overwrite, listener, stop (see `start`).
+    """
+    values = {"answerer": str(what), "data": data_section(data, read, None, 0), "precision": precision}
+    return start("answer", config_class("answer").parse(values, "answer"), **running)
+
+
+def compare(
+    base: str | Path,
+    *candidates: str | Path,
+    data: str | Path | None = None,
+    metrics: Sequence[str] = (),
+    margin: float | None = None,
+    read: dict[str, Any] | None = None,
+    kind: str | None = None,
+    precision: str = "auto",
+    listener: Listener | None = None,
+) -> list[Comparison]:
+    """Compare answerers on the same rows: each candidate against the base, claims adjusted together.
+
+    Args:
+        base: What is to be beaten: a run, a model, or an answers file.
+        candidates: What is compared with it.
+        data: Labelled rows; without them runs are compared on the rows they were proved on.
+        metrics: Metrics to compare by; the task's primary one by default.
+        margin: A difference that would not matter, in the metric's unit.
+        read: How to read the file, such as {"cluster": "customer"}.
+        kind: Kind of task; guessed if left out.
+        precision: fp32, bf16, or auto.
+        listener: Told of progress.
+    """
+    from luthier.stages.compare import compare_all
+
+    if not candidates:
+        raise ConfigError("compare needs two or more: luthier compare A B [C …].")
+    section = data_section(data, read, kind, 0) if data is not None else None
+    return compare_all([str(s) for s in (base, *candidates)], section, metrics, margin, precision, listener or SilentListener())
+
+
+def merge(run: str | Path, folder: str | Path | None = None) -> Path:
+    """Merge a run's adapter into its base and write a plain model; returns its folder.
+
+    Raises:
+        RunError: if the run has no adapter, or the folder exists.
+    """
+    from luthier.evaluation.opening import winner_of
+    from luthier.generation.merging import merge_adapter
+
+    directory = winner_of(RunDirectory.open(Path(run)))
+    if not (directory.path / "adapter").exists():
+        raise RunError(f"{directory.path} has no adapter to merge.")
+    target = Path(folder) if folder else directory.path / "merged"
+    return merge_adapter(directory.path / "adapter", target)
+
+
+def data_section(data: str | Path, read: dict[str, Any] | None, kind: str | None, seed: int) -> dict[str, Any]:
+    """Return the `data` section of a recipe."""
+    given = {key: value for key, value in (read or {}).items() if value is not None}
+    return {"path": str(data), "read": given, "kind": kind, "seed": seed}

@@ -1,0 +1,102 @@
+"""From what a person writes to an answerer: a model, a run, or a file of finished answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from luthier.core.errors import RunError
+from luthier.core.files import read_lines
+from luthier.core.listener import Listener
+from luthier.core.protocols import Answerer
+from luthier.core.run import RunDirectory
+from luthier.core.types import Example
+from luthier.data.mapping import RowMapping
+from luthier.data.tasks import guess_task
+from luthier.evaluation.answerers import FinishedAnswers, Prompted
+from luthier.evaluation.model_free import BASELINES
+from luthier.generation.local import LocalModel, open_local
+from luthier.models.source import find_model
+from luthier.prompting.strategies import STRATEGIES
+
+
+def open_answerer(
+    spec: str, *, precision: str = "auto", max_tokens: int | None = None, listener: Listener | None = None
+) -> Answerer:
+    """Open a model name or folder, a run directory, or an answers file (`.jsonl`).
+
+    Args:
+        spec: What the person wrote.
+        precision: Compute precision of a local model.
+        max_tokens: Output limit, instead of the one that a run recorded (or 256 for a plain model).
+        listener: Told of downloads.
+    """
+    path = Path(spec)
+    if path.is_file():
+        return FinishedAnswers(path)
+    if RunDirectory.is_run(path):
+        return _of_run(winner_of(RunDirectory(path)), precision, max_tokens, listener)
+    limit = {} if max_tokens is None else {"max_tokens": max_tokens}
+    return Prompted(open_local(find_model(spec, listener), precision=precision), _strategy({"strategy": "zero_shot", **limit}))
+
+
+def open_chat(spec: str, *, precision: str = "auto", listener: Listener | None = None) -> tuple[LocalModel, str, int]:
+    """Open a model to talk to; returns it with the instruction its run found best and its output limit.
+
+    Raises:
+        RunError: if the run's winner is no language model.
+    """
+    path = Path(spec)
+    if not RunDirectory.is_run(path):
+        return open_local(find_model(spec, listener), precision=precision), "", 512
+    run = winner_of(RunDirectory(path))
+    answering = _answering(run)
+    if answering["kind"] == "baseline":
+        raise RunError(f"The winner of {spec} is no language model ({answering['method']}): there is nobody to chat with. "
+                       f"It answers rows: luthier answer {spec} FILE.")  # fmt: skip
+    strategy = answering["strategy"]
+    name = answering["model"] if answering["kind"] == "prompted" else str(run.path)
+    model = open_local(find_model(name, listener), precision=precision)
+    return model, strategy.get("instruction", ""), strategy["max_tokens"]
+
+
+def winner_of(run: RunDirectory) -> RunDirectory:
+    """Return the run that answers for a run: the chosen child of a bake-off, else the run itself."""
+    chosen = run.manifest.get("chosen")
+    if chosen is None and run.manifest["stage"] == "adapt":
+        raise RunError(f"{run.path} has not chosen a winner yet (status {run.status}). Finish it: luthier resume {run.path}.")
+    return RunDirectory(run.path / chosen, run.listener, run.stop) if chosen else run
+
+
+def mapping_of(run: RunDirectory) -> RowMapping | None:
+    """Return how the run's data was read, to read new files alike."""
+    stored = run.manifest.get("mapping")
+    return RowMapping.parse(stored, "the run's mapping") if stored else None
+
+
+def examples_of(run: RunDirectory, part: str) -> list[Example]:
+    """Return a part of a run's examples, as it stood when the run was made."""
+    return [Example.from_json(line) for line in read_lines(run.path / "parts.jsonl") if line["part"] == part]
+
+
+def _of_run(run: RunDirectory, precision: str, max_tokens: int | None, listener: Listener | None) -> Answerer:
+    answering = _answering(run)
+    if answering["kind"] == "baseline":
+        known = examples_of(run, "tune")
+        baseline: Answerer = BASELINES.get(answering["method"])(known, guess_task(known, run.recipe["data"]["kind"]))
+        return baseline
+    name = answering["model"] if answering["kind"] == "prompted" else str(run.path)
+    settings = answering["strategy"] | ({} if max_tokens is None else {"max_tokens": max_tokens})
+    return Prompted(open_local(find_model(name, listener), precision=precision), _strategy(settings))
+
+
+def _answering(run: RunDirectory) -> dict[str, Any]:
+    answering: dict[str, Any] | None = run.manifest.get("answering")
+    if answering is None:
+        raise RunError(f"{run.path} cannot answer yet (status {run.status}). Finish it: luthier resume {run.path}.")
+    return answering
+
+
+def _strategy(settings: dict[str, Any]) -> Any:
+    entry = STRATEGIES.get(settings["strategy"])
+    return entry(entry.Config.parse(settings, "strategy"))

@@ -1,0 +1,85 @@
+"""Adapt: try what could help, cheapest first, under a budget; choose on `choose`, claim on `confirm`."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from luthier.core import config
+from luthier.core.budget import Stopwatch, parse_duration
+from luthier.core.listener import OnlyProgress
+from luthier.core.run import RunDirectory
+from luthier.core.stages import config_class, run_stage
+from luthier.evaluation.statistics import Scores
+from luthier.models.source import DEFAULT_MODEL
+from luthier.stages.adapt.calibration import calibrate
+from luthier.stages.adapt.choosing import Entry, choose, confirm
+from luthier.stages.adapt.plan import Plan, make_plan
+from luthier.stages.adapt.report import show_candidates, show_plan, write_reports
+from luthier.stages.material import DataConfig, Material, read_material
+
+
+class Config(config.Config):
+    """Recipe of a bake-off."""
+
+    data: DataConfig
+    model: str = Field(DEFAULT_MODEL, description="name, folder or run")
+    precision: str = Field("auto", description="fp32, bf16, or auto: bf16 where the machine computes in it")
+    target: float | None = Field(None, gt=0, le=1, description="score that would be good enough, e.g. 0.8")
+    budget_seconds: float = Field(600.0, description="time for everything, cumulative over resumes")
+    seed: int = Field(0, description="seed of initialisation and order")
+
+    @field_validator("budget_seconds", mode="before")
+    @classmethod
+    def _duration(cls, value: str | float) -> float:
+        return parse_duration(value)
+
+
+def run(config: Config, run: RunDirectory) -> None:
+    """Plan once, run the candidates as child runs, choose, confirm, report."""
+    watch = Stopwatch(run.path / "spent.json")
+    try:
+        material = read_material(config.data, run)
+        plan = plan_once(config, material, run)
+        show_plan(run, config, material, plan)
+        entries = _run_candidates(config, plan, watch, run)
+        choice = choose(entries, material.task.metric)
+        show_candidates(run, material, entries, choice)
+        run.update(chosen=str(choice.winner.run.path.relative_to(run.path)))
+        proof = confirm(choice, material, run, config.target)
+    finally:
+        watch.save()
+    write_reports(run, config, material, plan, entries, choice, proof, watch.seconds())
+    run.finish(proof.to_json())
+
+
+def plan_once(config: Config, material: Material, run: RunDirectory) -> Plan:
+    """Measure the machine for a few seconds, make the plan, and freeze it in the run."""
+
+    def make() -> Plan:
+        measured = calibrate(config.model, config.precision, material, run.listener, config.budget_seconds)
+        return make_plan(config, material, measured)
+
+    return run.once("plan", make, Plan.from_json)
+
+
+def _run_candidates(config: Config, plan: Plan, watch: Stopwatch, run: RunDirectory) -> list[Entry]:
+    """Run the planned candidates in their order; one that no longer fits is left out, and that is remembered."""
+    entries = []
+    for candidate in plan.candidates:
+        run.check_stop()
+        recipe = config_class(candidate.stage).parse(candidate.recipe, candidate.title)
+        child = run.child(candidate.name, candidate.stage, recipe)
+        left = config.budget_seconds - plan.confirm_seconds - watch.seconds()
+        begun = (child.path / "parts.jsonl").exists()
+        if not begun and run.once(f"skipped_{candidate.name}", lambda left=left, c=candidate: left < c.seconds / 2):
+            plan.left_out.append((candidate.title, f"the candidates before it took longer than planned; {max(left, 0):.0f} s were left"))
+            continue
+        child.listener = OnlyProgress(run.listener)
+        run_stage(candidate.stage, recipe, child)
+        watch.save()
+        entries.append(Entry(candidate, child, child.once("scores_choose", _never, Scores.from_json)))
+    return entries
+
+
+def _never() -> Scores:
+    raise AssertionError("a finished child has its scores")

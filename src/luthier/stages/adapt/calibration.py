@@ -1,0 +1,144 @@
+"""A few seconds on the real model and rows: how fast this machine trains and generates."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from luthier.adapters.lora import Lora
+from luthier.core.budget import format_duration
+from luthier.core.errors import BudgetError
+from luthier.core.listener import Listener
+from luthier.core.types import Decoding, Request
+from luthier.data.render import Renderer
+from luthier.generation.local import LocalModel
+from luthier.models.compatibility import check_compatible
+from luthier.models.cost import estimate_training_bytes, peak_memory_bytes
+from luthier.models.load import load_model
+from luthier.models.readout_model import ReadoutModel
+from luthier.models.source import find_model
+from luthier.objectives.supervised import SupervisedFineTuning
+from luthier.prompting.format_instruction import format_instruction
+from luthier.stages.material import Material, measure_lengths
+from luthier.training.engine.single import SingleDeviceEngine
+from luthier.training.optim import OptimizerConfig, Schedule
+from luthier.training.source import BatchConfig, PackedSource
+
+WITHOUT_MODEL_SECONDS = 20.0
+"""Below this there is no time to load a model and look at it, only for the rivals that need none."""
+_SHORTEST_SECONDS = 3.0
+_PROMPTS = 16
+_NEW_TOKENS = 8
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was measured, and the lengths that plans are made from (tokens; seconds).
+
+    `usable` is False where the budget did not allow to look at the model at all.
+    """
+
+    usable: bool
+    load_seconds: float = 0.0
+    train_tokens_per_second: float = 1.0
+    prefill_tokens_per_second: float = 1.0
+    generate_tokens_per_second: float = 1.0
+    tune_tokens: int = 0
+    choose_tokens: int = 0
+    prompt_tokens: float = 0.0
+    instruction_tokens: int = 0
+    answer_tokens: float = 0.0
+    output_limit: int = 0
+    memory_bytes: int = 0
+    precision: str = ""
+    layout: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the measurements as JSON."""
+        return asdict(self)
+
+
+def calibrate(spec: str, precision: str, material: Material, listener: Listener, budget_seconds: float) -> Calibration:
+    """Load the model, compute one training step and a few tokens, and throw the step away.
+
+    Raises:
+        BudgetError: if the budget does not even suffice for the rivals without a model.
+        CompatibilityError: if the model cannot be adapted this way.
+    """
+    source = find_model(spec, listener)
+    check_compatible(source.facts(), [Lora(), SupervisedFineTuning()])
+    if budget_seconds < _SHORTEST_SECONDS:
+        raise BudgetError(
+            f"A budget of {format_duration(budget_seconds)} is too small for anything: the rivals without a model take "
+            f"about {_SHORTEST_SECONDS:.0f} s, a look at the model {WITHOUT_MODEL_SECONDS:.0f} s. Try --budget 10m."
+        )
+    if budget_seconds < WITHOUT_MODEL_SECONDS:
+        return Calibration(usable=False)
+    with listener.track("measuring this machine", 3, "steps") as progress:
+        began = time.monotonic()
+        model = load_model(source, precision=precision)
+        renderer = Renderer(model.tokenizer, model.facts.context)
+        lengths = measure_lengths(renderer, material.parts)
+        tune = renderer.render_all(material.parts.tune)
+        load_seconds = time.monotonic() - began
+        progress.advance()
+        prefill, generate = _generation_speed(LocalModel(ReadoutModel(model), renderer, None), material)
+        progress.advance()
+        batch = BatchConfig()
+        readout = ReadoutModel(model, [Lora().attach(model)])
+        step = PackedSource([r.batch() for r in tune], SupervisedFineTuning(), batch, 1, seed=0)
+        engine = SingleDeviceEngine(readout, OptimizerConfig(), Schedule(0.0, 1))
+        train = _training_speed(engine, step)
+        progress.advance()
+    choose = [len(renderer.prompt_ids(e.messages)) + len(renderer.answer_ids(e.reference)) for e in material.parts.choose]
+    instruction = format_instruction(material.task, material.parts.tune)
+    return Calibration(
+        usable=True,
+        load_seconds=load_seconds,
+        train_tokens_per_second=train,
+        prefill_tokens_per_second=prefill,
+        generate_tokens_per_second=generate,
+        tune_tokens=sum(map(len, tune)),
+        choose_tokens=sum(choose),
+        prompt_tokens=lengths.prompt.mean,
+        instruction_tokens=len(renderer.answer_ids(instruction)),
+        answer_tokens=lengths.answer.mean,
+        output_limit=lengths.limit,
+        memory_bytes=max(
+            estimate_training_bytes(model.facts, engine.trained, batch.micro_tokens, model.precision), peak_memory_bytes()
+        ),
+        precision=model.precision,
+        layout=readout.layout if model.packs else f"rows: {model.why_rows}",
+    )
+
+
+def _training_speed(engine: SingleDeviceEngine, source: PackedSource) -> float:
+    """Tokens a second of forward and backward, in the second of two pieces of work (the first one warms up)."""
+    engine.model.train()
+    seconds, tokens = 1.0, 1
+    for _ in range(2):
+        work = source.next()
+        assert work is not None
+        began = time.monotonic()
+        output = engine.forward(work[0])
+        engine.backward(output.totals["loss"] * 0.0, last=True)
+        seconds, tokens = time.monotonic() - began, work[0].batch.tokens
+    engine.optimizer.zero_grad(set_to_none=True)
+    return tokens / seconds
+
+
+def _generation_speed(model: LocalModel, material: Material) -> tuple[float, float]:
+    """Tokens a second of reading prompts and of writing answers, `_PROMPTS` at once."""
+    examples = material.parts.choose[:_PROMPTS]
+
+    def seconds(new_tokens: int) -> tuple[float, int, int]:
+        began = time.monotonic()
+        done = model.complete([Request(e.messages, Decoding(max_tokens=new_tokens)) for e in examples])
+        usage = [c.usage for c in done]
+        return time.monotonic() - began, sum(u.prompt_tokens for u in usage), sum(u.completion_tokens for u in usage)
+
+    seconds(1)  # warms up
+    reading, prompt_tokens, first = seconds(1)
+    both, _, all_tokens = seconds(1 + _NEW_TOKENS)
+    return prompt_tokens / reading, max(1, all_tokens - first) / max(1e-3, both - reading)

@@ -1,0 +1,85 @@
+"""Choosing on `choose`, claiming on `confirm`: no candidate sees `confirm` before the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from luthier.core.run import RunDirectory
+from luthier.evaluation.answering import collect_answers
+from luthier.evaluation.comparison import Comparison, adjust_for_claims, compare
+from luthier.evaluation.opening import open_answerer
+from luthier.evaluation.statistics import Scores, TargetCheck, against_target
+from luthier.stages.adapt.plan import Candidate
+from luthier.stages.material import Material
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A candidate that was run, with its scores on `choose`."""
+
+    candidate: Candidate
+    run: RunDirectory
+    scores: Scores
+
+    @property
+    def title(self) -> str:
+        """The candidate's title."""
+        return self.candidate.title
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The winner on `choose`, and the rivals it has to beat on `confirm`: the best other, and the best without a model."""
+
+    winner: Entry
+    rivals: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What `confirm` says: scores by candidate name, the winner against each rival, and the target."""
+
+    scores: dict[str, Scores]
+    comparisons: tuple[Comparison, ...]
+    target: TargetCheck | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the verdicts as JSON."""
+        return {
+            "comparisons": [comparison.to_json() for comparison in self.comparisons],
+            "target": self.target.to_json() if self.target else None,
+        }
+
+
+def choose(entries: Sequence[Entry], metric: str) -> Choice:
+    """Pick the winner by the primary metric; of equals, the cheaper one, which comes first."""
+    sign = 1 if entries[0].scores.metric(metric).higher_is_better else -1
+    ranked = sorted(entries, key=lambda entry: -sign * entry.scores.value(metric))
+    winner, others = ranked[0], ranked[1:]
+    without_model = [entry for entry in others if not entry.candidate.uses_model]
+    rivals = dict.fromkeys(id(entry) for entry in [*others[:1], *without_model[:1]])
+    return Choice(winner, tuple(next(e for e in others if id(e) == key) for key in rivals))
+
+
+def confirm(choice: Choice, material: Material, run: RunDirectory, target: float | None) -> Proof:
+    """Score winner and rivals on the rows nothing has seen, and compare; claims are adjusted together (Holm)."""
+    metric = material.task.metric
+    scores = {}
+    for entry in (choice.winner, *choice.rivals):
+        name = f"confirm_{entry.candidate.name}"
+        scores[entry.candidate.name] = run.once(f"scores_{name}", lambda e=entry, n=name: _score(e, n, material, run), Scores.from_json)
+    winner = scores[choice.winner.candidate.name]
+    comparisons = [compare(scores[rival.candidate.name], winner, metric) for rival in choice.rivals]
+    check = None
+    if target is not None:
+        check = against_target(winner.interval(metric), target, winner.metric(metric).higher_is_better)
+    return Proof(scores, tuple(adjust_for_claims(comparisons)), check)
+
+
+def _score(entry: Entry, name: str, material: Material, run: RunDirectory) -> Scores:
+    precision = str(entry.candidate.recipe.get("precision", "auto"))
+    answerer = open_answerer(str(entry.run.path), precision=precision)
+    answers = collect_answers(answerer, material.parts.confirm, run, name)
+    return Scores.measure(answerer.identity, material.parts.confirm, answers, material.metrics)

@@ -1,0 +1,217 @@
+"""What adapt shows on the screen, and its report and card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from luthier.core.budget import format_duration
+from luthier.core.files import write_atomically
+from luthier.core.run import RunDirectory
+from luthier.evaluation.answering import read_answers, seconds_of
+from luthier.evaluation.comparison import Comparison
+from luthier.reporting.blocks import (
+    Block,
+    Cell,
+    Column,
+    Heading,
+    Interval,
+    IntervalPlot,
+    KeyValues,
+    Row,
+    Table,
+    Text,
+    Verdict,
+)
+from luthier.reporting.html import write_html
+from luthier.reporting.inline import escape
+from luthier.reporting.markdown import to_markdown
+from luthier.reporting.quantities import size
+from luthier.stages.adapt.choosing import Choice, Entry, Proof
+from luthier.stages.adapt.plan import Plan
+from luthier.stages.blocks import (
+    GLOSSARY,
+    curves,
+    data_row,
+    examples_block,
+    lengths_table,
+    reproduce,
+    sample_rows,
+    score_cell,
+    title_of,
+)
+from luthier.stages.card import card_blocks
+from luthier.stages.material import Material
+
+if TYPE_CHECKING:
+    from luthier.stages.adapt import Config
+
+
+def show_plan(run: RunDirectory, config: Config, material: Material, plan: Plan) -> None:
+    """Show the data, the machine and the plan, before anything is spent."""
+    run.listener.show(data_row(material, material.parts))
+    run.listener.show(machine_row(run, config, plan))
+
+
+def machine_row(run: RunDirectory, config: Config, plan: Plan) -> Row:
+    """Say what the machine does and what will be tried."""
+    environment, measured = run.manifest["environment"], plan.calibration
+    lines = [f"{environment['cores']} cores"]
+    if measured.usable:
+        lines[0] += (
+            f", {measured.precision}; {escape(config.model)} learns about {measured.train_tokens_per_second:.0f} and writes about "
+            f"{measured.generate_tokens_per_second:.0f} tokens/s here ({escape(measured.layout)})"
+        )
+    memory = f", {size(measured.memory_bytes)} of memory" if measured.memory_bytes else ""
+    lines.append(
+        f"{len(plan.candidates)} candidates, about {format_duration(plan.seconds)} of a budget of "
+        f"{format_duration(config.budget_seconds)}{memory}"
+    )
+    lines += [f"left out: {escape(title)} ({escape(reason)})" for title, reason in plan.left_out]
+    return Row("machine", lines)
+
+
+def candidates_table(material: Material, entries: Sequence[Entry], choice: Choice) -> Table:
+    """Tabulate all candidates with their intervals on `choose`."""
+    names = [m.name for m in material.metrics if m.name not in ("empty", "failed")]
+    columns = [Column(f"on {len(material.parts.choose)} rows to choose"), *(Column(title_of(n), "right", help=GLOSSARY.get(title_of(n), "")) for n in names)]
+    columns.append(Column("ready in", "right", help="time to prepare the candidate: loading, learning, answering"))
+    rows = []
+    for entry in entries:
+        chosen = entry is choice.winner
+        first = Cell(entry.title, emphasis=chosen, note="chosen" if chosen else "")
+        rows.append([first, *(score_cell(entry.scores, n, chosen) for n in names), format_duration(_ready(entry))])
+    return Table(columns, rows)
+
+
+def show_candidates(run: RunDirectory, material: Material, entries: Sequence[Entry], choice: Choice) -> None:
+    """Show the table of candidates."""
+    run.listener.show(candidates_table(material, entries, choice))
+
+
+def write_reports(
+    run: RunDirectory,
+    config: Config,
+    material: Material,
+    plan: Plan,
+    entries: Sequence[Entry],
+    choice: Choice,
+    proof: Proof,
+    seconds: float,
+) -> None:
+    """Show the proof and the verdict, and write report.html and card.md."""
+    metric = material.task.metric
+    confirmed, verdict = confirm_row(material, choice, proof), verdict_block(material, choice, proof)
+    steps = next_steps(run, config, choice)
+    for block in (confirmed, verdict):
+        run.listener.show(block)
+    table = candidates_table(material, entries, choice)
+    blocks: list[Block] = [verdict, confirmed]
+    blocks += [Heading("Candidates"), table, _plot(material, entries, metric), *_left_out(plan)]
+    lora = next((entry for entry in entries if entry.candidate.stage == "tune"), None)
+    if lora is not None and (drawn := curves(lora.run)):
+        blocks += [Heading("Learning"), *drawn]
+    blocks += [Heading("Answers"), *_answers(run, material, choice, proof)]
+    blocks += [Heading("Data"), data_row(material, material.parts), *sample_rows(material)]
+    model_run = next((entry.run for entry in entries if entry.candidate.uses_model), None)
+    if model_run is not None:
+        blocks.append(lengths_table(model_run.manifest["lengths"]))
+    blocks += [Heading("Cost"), _cost(run, plan, entries, seconds), *reproduce(run)]
+    if lora is not None:
+        blocks += reproduce(lora.run)[1:2]
+    write_html(run.path / "report.html", f"Which adaptation helps: {config.data.path}", blocks, subtitle=escape(str(run.path)), glossary=GLOSSARY)
+    if choice.winner.candidate.uses_model:
+        write_atomically(run.path / "card.md", to_markdown(card_blocks(choice.winner.run, [verdict, confirmed, table])))
+    run.listener.show(Row("report", f"`{escape(str(run.path / 'report.html'))}` (took {format_duration(seconds)})"))
+    run.listener.show(Row("next", [f"`{escape(step)}`" for step in steps]))
+
+
+def confirm_row(material: Material, choice: Choice, proof: Proof) -> Row:
+    """Show scores on `confirm`, and the winner against each rival."""
+    metric = material.task.metric
+    titles = {entry.candidate.name: entry.title for entry in (choice.winner, *choice.rivals)}
+    columns = [Column(f"{len(material.parts.confirm)} unseen rows"), Column(title_of(metric), "right")]
+    rows = [[titles[name], score_cell(scores, metric)] for name, scores in proof.scores.items()]
+    lines: list[str | Block] = [Table(columns, rows)]
+    for rival, comparison in zip(choice.rivals, proof.comparisons, strict=True):
+        lines.append(escape(comparison.sentence(rival.title, choice.winner.title)))
+    if proof.target is not None:
+        lines.append(escape(proof.target.sentence()))
+    return Row("confirm", lines)
+
+
+def verdict_block(material: Material, choice: Choice, proof: Proof) -> Verdict:
+    """Say in one sentence what helped, and how sure that is."""
+    winner, metric = choice.winner, material.task.metric
+    score = proof.scores[winner.candidate.name].interval(metric)
+    figures = f"{title_of(metric)} {Interval(score.value, score.low, score.high)} on {len(material.parts.confirm)} unseen rows"
+    shown = [c.verdict == "better" for c in proof.comparisons]
+    if not winner.candidate.uses_model:
+        best_model = next((r for r in choice.rivals if r.candidate.uses_model), None)
+        sentence = f"No language model tried here beats {winner.title}: {figures}."
+        if best_model is None:
+            sentence = f"Only rivals without a model were tried; {winner.title} is the best of them: {figures}."
+        return Verdict(escape(sentence), "neutral" if best_model else "unknown", _details(choice, proof.comparisons))
+    word = "Tuning" if winner.candidate.stage == "tune" else f"The model {winner.title}"
+    if all(shown):
+        return Verdict(escape(f"{word} helped: {winner.title} is better than every rival, {figures}."), "good", _details(choice, proof.comparisons))
+    unbeaten = [rival.title for rival, better in zip(choice.rivals, shown, strict=True) if not better]
+    sentence = f"Not shown: {winner.title} has {figures}, but it is not shown to be better than {' and '.join(unbeaten)}."
+    return Verdict(escape(sentence), "unknown", _details(choice, proof.comparisons))
+
+
+def _details(choice: Choice, comparisons: Sequence[Comparison]) -> list[str]:
+    return [escape(c.sentence(r.title, choice.winner.title)) for r, c in zip(choice.rivals, comparisons, strict=True)]
+
+
+def next_steps(run: RunDirectory, config: Config, choice: Choice) -> list[str]:
+    """Return the three commands to try next."""
+    again = f"luthier adapt {config.data.path} --budget {max(20, round(config.budget_seconds * 3 / 60))}m"
+    answer = f"luthier answer {run.path} NEW_ROWS.csv"
+    if not choice.winner.candidate.uses_model:
+        return [answer, f"luthier data check {config.data.path}", again]
+    return [f"luthier chat {run.path}", answer, again]
+
+
+def _plot(material: Material, entries: Sequence[Entry], metric: str) -> IntervalPlot:
+    rows = [(entry.title, score_cell(entry.scores, metric)) for entry in entries]
+    return IntervalPlot(rows, title=f"{title_of(metric)} on the rows to choose, with 95 % intervals", axis=title_of(metric))
+
+
+def _left_out(plan: Plan) -> list[Block]:
+    if not plan.left_out:
+        return []
+    return [Text("Not tried:\n\n" + "\n".join(f"- {escape(t)}: {escape(r)}" for t, r in plan.left_out))]
+
+
+def _answers(run: RunDirectory, material: Material, choice: Choice, proof: Proof) -> list[Block]:
+    """Answers on `confirm`: the best rival's beside the winner's."""
+    if not choice.rivals:
+        return []
+    metric, rival = material.task.metric, choice.rivals[0].candidate.name
+    winner = choice.winner.candidate.name
+    gains = proof.scores[winner].frame()[metric] - proof.scores[rival].frame()[metric]
+    folder = run.path / "evaluation"
+    before, after = read_answers(folder / f"confirm_{rival}.jsonl"), read_answers(folder / f"confirm_{winner}.jsonl")
+    intro = Text(f"On the rows to confirm. Before: {escape(choice.rivals[0].title)}. After: {escape(choice.winner.title)}.")
+    return [intro, *examples_block(material.parts.confirm, before, after, gains.tolist())]
+
+
+def _ready(entry: Entry) -> float:
+    """Seconds to prepare a candidate: its training, or nothing but loading and answering."""
+    trained = sum(line["seconds"] for line in entry.run.timings())
+    return float(trained or seconds_of(entry.run, "choose"))
+
+
+def _cost(run: RunDirectory, plan: Plan, entries: Sequence[Entry], seconds: float) -> KeyValues:
+    measured: dict[str, Any] = {}
+    for entry in entries:
+        measured |= entry.run.manifest.get("measured", {})
+    pairs = [
+        ("time, planned", format_duration(plan.seconds)),
+        ("time, taken", format_duration(seconds)),
+        ("memory, estimated", size(plan.calibration.memory_bytes)),
+        ("memory, measured (whole process)", size(measured.get("memory_bytes", 0))),
+    ]
+    return KeyValues(pairs)
+

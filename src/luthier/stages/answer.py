@@ -1,0 +1,38 @@
+"""Answer new, unlabelled rows."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from luthier.core import config
+from luthier.core.files import read_lines, write_atomically
+from luthier.core.run import RunDirectory
+from luthier.evaluation.answering import collect_answers
+from luthier.evaluation.opening import open_answerer
+from luthier.reporting.blocks import Row
+from luthier.reporting.inline import escape
+from luthier.stages.asking import read_for
+from luthier.stages.material import DataConfig
+
+
+class Config(config.Config):
+    """Recipe of answering."""
+
+    answerer: str = Field(description="a run directory or a model")
+    data: DataConfig
+    precision: str = Field("auto", description="fp32, bf16, or auto: bf16 where the machine computes in it")
+
+
+def run(config: Config, run: RunDirectory) -> None:
+    """Read, answer, write `answers.jsonl`."""
+    dataset = read_for(config.answerer, config.data, need_answers=False)
+    run.update(data={"path": config.data.path, "sha256": dataset.digest, "rows": len(dataset)}, answers="answers.jsonl")
+    answerer = open_answerer(config.answerer, precision=config.precision, listener=run.listener)
+    answers = collect_answers(answerer, dataset.examples, run, "answers")
+    target = run.path / "answers.jsonl"
+    write_atomically(target, (run.path / "evaluation" / "answers.jsonl").read_bytes())
+    written = sum(1 for _ in read_lines(target))
+    cut = sum(answer.finish == "length" for answer in answers)
+    failed = sum(answer.finish == "failed" for answer in answers)
+    run.listener.show(Row("answers", f"{written} in `{escape(str(target))}`; {cut} cut at the output limit, {failed} failed"))
+    run.finish({"answers": written, "cut": cut, "failed": failed})

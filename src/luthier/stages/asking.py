@@ -1,0 +1,58 @@
+"""What evaluate, answer and compare share: rows read the way a run read its own, its task, an opened answerer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from luthier.core.listener import Listener
+from luthier.core.protocols import Answerer, Metric
+from luthier.core.run import RunDirectory
+from luthier.core.types import Example
+from luthier.data.lengths import output_limit
+from luthier.data.mapping import RowMapping
+from luthier.data.options import ReadOptions
+from luthier.data.sources import Dataset, read_examples
+from luthier.data.tasks import Task, guess_task
+from luthier.evaluation.answerers import Prompted
+from luthier.evaluation.metrics import build_metric
+from luthier.evaluation.opening import examples_of, mapping_of, open_answerer, winner_of
+from luthier.generation.local import open_local
+from luthier.models.source import find_model
+from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
+from luthier.stages.material import DataConfig
+
+
+def read_for(answerer: str, data: DataConfig, *, need_answers: bool = True) -> Dataset:
+    """Read rows the way the answerer's run read its own, unless the user says otherwise."""
+    mapping: RowMapping | None = None
+    if RunDirectory.is_run(Path(answerer)) and data.read == ReadOptions():
+        mapping = mapping_of(RunDirectory(Path(answerer)))
+    return read_examples(data.path, data.read, mapping=mapping, need_answers=need_answers)
+
+
+def task_for(answerer: str, examples: Sequence[Example], kind: str | None) -> Task:
+    """Return the task of the answerer's run, else what the rows look like."""
+    if kind is None and RunDirectory.is_run(Path(answerer)):
+        directory = winner_of(RunDirectory(Path(answerer)))
+        if known := examples_of(directory, "tune"):
+            return guess_task(known, directory.recipe["data"]["kind"])
+    return guess_task(examples, kind)
+
+
+def metrics_for(task: Task, names: Sequence[str]) -> list[Metric]:
+    """Build the metrics asked for, or the task's own and how answers end."""
+    chosen = names or [*task.metrics, "empty", "cut", "failed"]
+    labels = {"labels": task.labels} if task.labels else {}
+    return [build_metric(name, **(labels if name == "macro_f1" else {})) for name in chosen]
+
+
+def open_for(spec: str, examples: Sequence[Example], precision: str, listener: Listener) -> Answerer:
+    """Open an answerer; a plain model gets its output limit from the rows' references, in its own tokens."""
+    path = Path(spec)
+    references = [text for example in examples for text in example.references]
+    if path.is_file() or RunDirectory.is_run(path) or not references:
+        return open_answerer(spec, precision=precision, listener=listener)
+    model = open_local(find_model(spec, listener), precision=precision)
+    limit = output_limit([len(model.renderer.answer_ids(text)) + 1 for text in references])
+    return Prompted(model, ZeroShot(ZeroShotConfig(max_tokens=limit)))

@@ -1,0 +1,90 @@
+"""Compare answerers on the same rows: each candidate against the first, paired, claims adjusted together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from luthier.core.errors import DataError, RunError
+from luthier.core.files import read_json
+from luthier.core.listener import Listener
+from luthier.core.run import RunDirectory
+from luthier.evaluation.comparison import Comparison, adjust_for_claims, compare
+from luthier.evaluation.opening import winner_of
+from luthier.evaluation.statistics import Scores
+from luthier.reporting.blocks import Column, Row, Table
+from luthier.reporting.inline import escape
+from luthier.stages.asking import metrics_for, open_for, read_for, task_for
+from luthier.stages.blocks import score_cell, title_of
+from luthier.stages.material import DataConfig
+
+_BATCH = 64
+
+
+def compare_all(
+    specs: Sequence[str],
+    data: dict[str, Any] | None,
+    metrics: Sequence[str],
+    margin: float | None,
+    precision: str,
+    listener: Listener,
+) -> list[Comparison]:
+    """Compare each of `specs[1:]` with `specs[0]` by each metric; shows a table and the sentences.
+
+    Raises:
+        DataError: if there is no data to compare on, or the runs were proved on different rows.
+    """
+    if data is None:
+        scores = [_stored(spec) for spec in specs]
+        names = list(metrics) or [scores[0].names[0]]
+    else:
+        section = DataConfig.parse(data, "data")
+        dataset = read_for(next((s for s in specs if RunDirectory.is_run(Path(s))), specs[0]), section)
+        task = task_for(specs[0], dataset.examples, section.kind)
+        built = metrics_for(task, metrics)
+        names = list(metrics) or [task.metric]
+        scores = []
+        for spec in specs:
+            answerer = open_for(spec, dataset.examples, precision, listener)
+            with listener.track(f"answering ({spec})", len(dataset), "rows") as progress:
+                answers = []
+                for chunk in _chunks(dataset.examples):
+                    answers += list(answerer.answer(chunk))
+                    progress.advance(len(chunk))
+            scores.append(Scores.measure(answerer.identity, dataset.examples, answers, built))
+    comparisons = [compare(scores[0], other, name, margin=margin) for name in names for other in scores[1:]]
+    adjusted = adjust_for_claims(comparisons)
+    _show(specs, scores, names, adjusted, listener)
+    return adjusted
+
+
+def _stored(spec: str) -> Scores:
+    """Return a run's scores on the rows it was proved on."""
+    path = Path(spec)
+    if not RunDirectory.is_run(path):
+        raise DataError(f"{spec} is not a run, so there are no stored scores: name the labelled rows with --data FILE.")
+    run = RunDirectory(path)
+    child = winner_of(run)
+    names = [f"scores_confirm_{child.path.name}"] if child is not run else []
+    for name in [*names, "scores_confirm", "scores", "scores_choose"]:
+        file = run.path / "steps" / f"{name}.json"
+        if file.exists():
+            return Scores.from_json(read_json(file))
+    raise RunError(f"{spec} has no scores (status {run.status}). Finish it: luthier resume {spec}.")
+
+
+def _chunks(examples: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(examples), _BATCH):
+        yield examples[start : start + _BATCH]
+
+
+def _show(
+    specs: Sequence[str], scores: Sequence[Scores], names: Sequence[str], comparisons: Sequence[Comparison], listener: Listener
+) -> None:
+    columns = [Column(f"{len(scores[0])} rows"), *(Column(title_of(name), "right") for name in names)]
+    rows = [[spec, *(score_cell(s, name) for name in names)] for spec, s in zip(specs, scores, strict=True)]
+    listener.show(Table(columns, rows))
+    candidates = [spec for _ in names for spec in specs[1:]]
+    lines = [escape(c.sentence(specs[0], spec)) for spec, c in zip(candidates, comparisons, strict=True)]
+    listener.show(Row("verdict", lines))

@@ -1,0 +1,49 @@
+"""Score a run, a model or a file of finished answers on labelled rows."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from luthier.core import config
+from luthier.core.run import RunDirectory
+from luthier.evaluation.answering import collect_answers
+from luthier.evaluation.statistics import Scores
+from luthier.reporting.blocks import Column, Row, Table
+from luthier.reporting.html import write_html
+from luthier.reporting.inline import escape
+from luthier.stages.asking import metrics_for, open_for, read_for, task_for
+from luthier.stages.blocks import GLOSSARY, reproduce, score_cell, title_of
+from luthier.stages.material import DataConfig
+
+
+class Config(config.Config):
+    """Recipe of an evaluation."""
+
+    answerer: str = Field(description="a run directory, a model, or an answers file")
+    data: DataConfig
+    metrics: list[str] = Field(default_factory=list, description="names of metrics; the task's by default")
+    precision: str = Field("auto", description="fp32, bf16, or auto: bf16 where the machine computes in it")
+
+
+def run(config: Config, run: RunDirectory) -> None:
+    """Read, answer, score."""
+    dataset = read_for(config.answerer, config.data)
+    examples = dataset.examples
+    task = task_for(config.answerer, examples, config.data.kind)
+    metrics = metrics_for(task, config.metrics)
+    run.update(
+        data={"path": config.data.path, "sha256": dataset.digest, "rows": len(dataset)},
+        mapping=dataset.mapping.to_json(),
+        task=task.to_json(),
+        answers="evaluation/answers.jsonl",
+    )
+    run.listener.show(Row("data", [f"{escape(dataset.description)}. {escape(dataset.mapping.explain())}", escape(task.reason)]))
+    answerer = open_for(config.answerer, examples, config.precision, run.listener)
+    answers = collect_answers(answerer, examples, run, "answers")
+    scores = run.once("scores", lambda: Scores.measure(answerer.identity, examples, answers, metrics), Scores.from_json)
+    columns = [Column(f"{len(scores)} rows"), *(Column(title_of(name), "right") for name in scores.names)]
+    table = Table(columns, [[config.answerer, *(score_cell(scores, name) for name in scores.names)]])
+    run.listener.show(table)
+    write_html(run.path / "report.html", f"{config.answerer} on {config.data.path}", [table, *reproduce(run)], glossary=GLOSSARY)
+    run.listener.show(Row("report", f"`{escape(str(run.path / 'report.html'))}`"))
+    run.finish({"metric": scores.names[0], "value": scores.value(scores.names[0])})

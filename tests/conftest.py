@@ -1,0 +1,105 @@
+"""What many tests share: tiny models built once a session, random batches, gradients of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:  # core's tests need no torch
+    from luthier.models.loaded import LoadedModel
+    from luthier.segments import Batch
+
+VOCABULARY = 259
+"""Of the byte-level tokenizer that all tiny models have; ids 0-2 are special."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _digests_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Remember digests of the session's models in the session's folder, not in the user's cache."""
+    from luthier.models import source
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source, "cache_folder", lambda: tmp_path_factory.getbasetemp() / "cache")
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return the folder of a family's tiny model; made once a session, never written to again."""
+    from luthier.testing import tiny_model
+
+    home = tmp_path_factory.mktemp("tiny")
+
+    def folder(family: str = "llama") -> Path:
+        path = home / family
+        return path if path.exists() else tiny_model(path, family)
+
+    return folder
+
+
+@pytest.fixture
+def tiny(tiny_folder: Callable[[str], Path]) -> Callable[..., LoadedModel]:
+    """Load a family's tiny model afresh, in fp32 unless told otherwise."""
+    from luthier.models.load import load_model
+    from luthier.models.source import find_model
+
+    def load(family: str = "llama", precision: str = "fp32", **options: Any) -> LoadedModel:
+        return load_model(find_model(str(tiny_folder(family))), precision=precision, **options)
+
+    return load
+
+
+@pytest.fixture
+def sequences() -> Callable[..., list[Batch]]:
+    """Make random sequences with ragged lengths, ragged answers and a few uneven weights."""
+    from luthier.segments import sequence_batch
+
+    def make(count: int = 8, seed: int = 0, shortest: int = 3, longest: int = 30) -> list[Batch]:
+        draw = np.random.default_rng(seed)
+        batches = []
+        for _ in range(count):
+            n = int(draw.integers(shortest, longest + 1))
+            prompt = int(draw.integers(1, n))
+            weights = np.r_[np.zeros(prompt), draw.choice([1.0, 1.0, 1.0, 0.5], n - prompt)].astype(np.float32)
+            batches.append(sequence_batch(draw.integers(3, VOCABULARY, n), weights))
+        return batches
+
+    return make
+
+
+@pytest.fixture
+def forest() -> Callable[..., Batch]:
+    """Make a random forest from its segments' parents; every token that something stands before is a target."""
+    import torch
+
+    from luthier.segments import Batch, Segment, Targets
+
+    def make(parents: Sequence[int], seed: int = 0, shortest: int = 1, longest: int = 9) -> Batch:
+        draw = np.random.default_rng(seed)
+        segments = [Segment(draw.integers(3, VOCABULARY, int(draw.integers(shortest, longest + 1))), p) for p in parents]
+        starts = np.cumsum([0, *(len(s.tokens) for s in segments)])
+        read_at, token, sequence = [], [], []
+        for index, segment in enumerate(segments):
+            before = starts[segment.parent + 1] - 1 if segment.parent >= 0 else None
+            for offset, ident in enumerate(segment.tokens):
+                at = starts[index] + offset - 1 if offset else before
+                if at is not None:
+                    read_at.append(int(at))
+                    token.append(int(ident))
+                    sequence.append(index)
+        weight = torch.from_numpy(draw.choice([1.0, 1.0, 0.5], len(token)).astype(np.float32))
+        long = torch.long
+        targets = Targets(
+            torch.tensor(read_at, dtype=long),
+            torch.tensor(token, dtype=long),
+            weight,
+            torch.tensor(sequence, dtype=long),
+            torch.zeros(len(segments), dtype=long),
+        )
+        return Batch(tuple(segments), targets)
+
+    return make
