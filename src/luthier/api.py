@@ -168,6 +168,47 @@ def adapt(
     Raises:
         DataError, ModelError, BudgetError: each says what to do.
     """
+    return start("adapt", _adapt_recipe(data, model, target, budget, read, kind, precision, seed), **running)
+
+
+def plan(
+    data: str | Path,
+    *,
+    model: str | None = None,
+    target: float | None = None,
+    budget: str | float = "10m",
+    read: dict[str, Any] | None = None,
+    kind: str | None = None,
+    precision: str = "auto",
+    seed: int = 0,
+    listener: Listener | None = None,
+) -> dict[str, Any]:
+    """Return what `adapt` would try, and show it; takes the same arguments, leaves no run directory."""
+    import tempfile
+
+    from luthier.stages.adapt import plan_once
+    from luthier.stages.adapt.report import show_plan
+    from luthier.stages.material import read_material
+
+    recipe: Any = _adapt_recipe(data, model, target, budget, read, kind, precision, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        directory = RunDirectory.create(Path(folder) / "plan", "adapt", recipe, listener=listener)
+        material = read_material(recipe.data)
+        found = plan_once(recipe, material, directory)
+        show_plan(directory, recipe, material, found)
+        return found.to_json()
+
+
+def _adapt_recipe(
+    data: str | Path,
+    model: str | None,
+    target: float | None,
+    budget: str | float,
+    read: dict[str, Any] | None,
+    kind: str | None,
+    precision: str,
+    seed: int,
+) -> Config:
     values: dict[str, Any] = {
         "data": data_section(data, read, kind, seed),
         "target": target,
@@ -177,7 +218,7 @@ def adapt(
     }
     if model is not None:
         values["model"] = model
-    return start("adapt", config_class("adapt").parse(values, "adapt"), **running)
+    return config_class("adapt").parse(values, "adapt")
 
 
 def tune(

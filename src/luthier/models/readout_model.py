@@ -104,6 +104,7 @@ class ReadoutModel(nn.Module):
         if recompute:
             self.module.gradient_checkpointing_enable({"use_reentrant": False, "context_fn": self._recompute_contexts})
         self._active: str | None = None
+        self._reading = False
         self.attention_calls = 0
 
     def forward(self, work: Work) -> LossOutput:
@@ -176,15 +177,23 @@ class ReadoutModel(nn.Module):
 
     @contextmanager
     def _scope(self, adapter: str | None) -> Iterator[None]:
-        """Select the adapter for what runs inside, and put back what was selected before."""
+        """Select the adapter for what runs inside; within another read, put back what was selected before.
+
+        After the outermost read nothing is put back: nobody reads outside, and "no adapter" is more than some can offer
+        (full tuning, once it has trained).
+        """
         if adapter is not None and adapter not in self.adapters:
             raise unknown_name("adapter", adapter, self.adapters)
-        before = self._active
+        before, outermost = self._active, not self._reading
         self._activate(adapter)
+        self._reading = True
         try:
             yield
         finally:
-            self._activate(before)
+            if outermost:
+                self._reading = False
+            else:
+                self._activate(before)
 
     def _activate(self, adapter: str | None) -> None:
         self._active = adapter

@@ -1,0 +1,63 @@
+"""luthier data check|preview."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from luthier.cli import options
+from luthier.cli.session import perform
+
+app = typer.Typer(help="Look at data before spending anything on it.", no_args_is_help=True)
+_File = Annotated[str, typer.Argument(metavar="FILE", help="CSV, JSON, JSON Lines, Parquet, or a folder.")]
+
+
+@app.command("check", epilog="Examples:\n\n  luthier data check tickets.csv\n\n  luthier data check tickets.csv --model smollm2-135m-instruct")
+def check(
+    data: _File,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Count lengths in this model's tokens. [default: characters / 4]")] = None,
+    as_json: options.Json = False,
+    kind: options.Kind = None,
+    prompt: options.Prompt = None,
+    answer: options.AnswerColumn = None,
+    system: options.System = None,
+    cluster: options.Cluster = None,
+    id: options.Id = None,
+    split: options.Split = None,
+) -> None:
+    """Name the dialect, all bad rows, the task, lengths, near-duplicates and the parts. Exit status 1 if rows are bad."""
+    read = options.reading(prompt, answer, system, cluster, id, split, skip_bad=True)
+    found: dict[str, Any] = {}
+
+    def work(listener: Any, stop: object) -> dict[str, Any]:
+        from luthier.stages.looking import check_data
+
+        found.update(check_data(data, read, kind, model, listener))
+        return found
+
+    perform(as_json, work)
+    if found.get("bad_rows"):
+        raise typer.Exit(1)
+
+
+@app.command("preview", epilog="Examples:\n\n  luthier data preview tickets.csv --rows 2")
+def preview(
+    data: _File,
+    model: options.Model = None,
+    rows: Annotated[int, typer.Option("--rows", "-n", min=1, help="How many rows.")] = 3,
+    as_json: options.Json = False,
+    prompt: options.Prompt = None,
+    answer: options.AnswerColumn = None,
+    system: options.System = None,
+    id: options.Id = None,
+) -> None:
+    """Show rows exactly as a model sees them, every token coloured by whether it is trained."""
+    read = options.reading(prompt, answer, system, None, id, None, skip_bad=True)
+
+    def work(listener: Any, stop: object) -> list[dict[str, Any]]:
+        from luthier.stages.looking import preview_data
+
+        return preview_data(data, read, model, rows, listener, to_stderr=as_json)
+
+    perform(as_json, work)

@@ -1,0 +1,25 @@
+"""luthier demo."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from luthier.cli import options
+from luthier.cli.session import perform
+
+
+def demo(
+    budget: Annotated[str, typer.Option("--budget", "-b", help="Time for everything.")] = "8m",
+    run: options.RunPath = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+) -> None:
+    """Run `luthier adapt` on the shipped support tickets with the built-in model."""
+    from luthier import api
+    from luthier.data.shipped import shipped_data
+
+    tickets = str(shipped_data("support_tickets") / "tickets.csv")
+    running = {"run": run, "overwrite": overwrite}
+    perform(as_json, lambda listener, stop: api.adapt(tickets, budget=budget, **running, listener=listener, stop=stop))

@@ -1,0 +1,46 @@
+"""luthier evaluate."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from luthier.cli import options
+from luthier.cli.session import perform
+
+EXAMPLES = (
+    "Examples:\n\n  luthier evaluate runs/1 new_tickets.csv\n\n  luthier evaluate smollm2-135m-instruct tickets.csv\n\n"
+    "  luthier evaluate answers.jsonl tickets.csv --metrics exact_match"
+)
+Metrics = Annotated[str, typer.Option("--metrics", help="Names, separated by commas. [default: those of the task]")]
+
+
+def evaluate(
+    what: Annotated[str, typer.Argument(metavar="RUN|MODEL|ANSWERS", help="A run directory, a model, or an answers file.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Rows with right answers.")],
+    metrics: Metrics = "",
+    precision: options.Precision = "auto",
+    run: options.RunPath = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    kind: options.Kind = None,
+    prompt: options.Prompt = None,
+    answer: options.AnswerColumn = None,
+    system: options.System = None,
+    cluster: options.Cluster = None,
+    id: options.Id = None,
+    skip_bad: options.SkipBad = False,
+) -> None:
+    """Score a run, a model or finished answers on labelled rows."""
+    from luthier import api
+
+    read = options.reading(prompt, answer, system, cluster, id, None, skip_bad)
+    settings = {"metrics": names(metrics), "read": read, "kind": kind, "precision": precision}
+    running = {"run": run, "overwrite": overwrite}
+    perform(as_json, lambda listener, stop: api.evaluate(what, data, **settings, **running, listener=listener, stop=stop))
+
+
+def names(text: str) -> list[str]:
+    """Split names at commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]

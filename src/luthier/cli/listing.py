@@ -1,0 +1,30 @@
+"""luthier list."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from luthier.cli import options
+from luthier.cli.session import perform
+
+EXAMPLES = "Examples:\n\n  luthier list metrics\n\n  luthier list models --json"
+
+
+def list_(
+    what: Annotated[str, typer.Argument(metavar="adapters|metrics|formats|models", help="What to list.")],
+    as_json: options.Json = False,
+) -> None:
+    """List what there is: adapters, objectives, metrics, strategies, formats, models."""
+
+    def work(listener: Any, stop: object) -> list[dict[str, str]]:
+        from luthier.reporting.blocks import Column, Table
+        from luthier.stages.catalogue import catalogue
+
+        entries = catalogue(what)
+        names = list(entries[0])
+        listener.show(Table([Column(name) for name in names], [[entry[name] for name in names] for entry in entries]))
+        return entries
+
+    perform(as_json, work)

@@ -1,0 +1,44 @@
+"""luthier tune."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from luthier.cli import options
+from luthier.cli.session import perform
+
+EXAMPLES = (
+    "Examples:\n\n  luthier tune tickets.csv\n\n  luthier tune tickets.csv training.epochs=4 adapter.rank=8\n\n"
+    "  luthier tune tickets.csv adapter.method=full training.learning_rate=1e-5\n\n  luthier tune recipe.yaml"
+)
+
+
+def tune(
+    what: Annotated[str, typer.Argument(metavar="DATA|RECIPE.yaml", help="A data file or folder, or a recipe.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the recipe.")] = None,
+    model: options.Model = None,
+    run: options.RunPath = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    kind: options.Kind = None,
+    prompt: options.Prompt = None,
+    answer: options.AnswerColumn = None,
+    system: options.System = None,
+    cluster: options.Cluster = None,
+    id: options.Id = None,
+    split: options.Split = None,
+    skip_bad: options.SkipBad = False,
+) -> None:
+    """Tune a model on your examples (LoRA or full), and compare it with the model before."""
+    from luthier import api
+
+    read = options.reading(prompt, answer, system, cluster, id, split, skip_bad)
+    running = {"run": run, "overwrite": overwrite}
+    perform(
+        as_json,
+        lambda listener, stop: api.tune(
+            what, overrides or [], model=model, read=read, kind=kind, **running, listener=listener, stop=stop
+        ),
+    )

@@ -1,0 +1,96 @@
+"""Looking at data before spending anything on it: `luthier data check` and `luthier data preview`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from luthier.core.errors import DataError
+from luthier.core.listener import Listener
+from luthier.data.lengths import estimate_tokens, length_statistics, output_limit
+from luthier.data.options import ReadOptions
+from luthier.data.overlap import groups
+from luthier.data.render import Renderer
+from luthier.data.sources import read_examples
+from luthier.data.splits import split
+from luthier.data.tasks import guess_task
+from luthier.models.load import load_tokenizer
+from luthier.models.source import DEFAULT_MODEL, find_model
+from luthier.reporting.blocks import Row, Text
+from luthier.reporting.inline import escape
+from luthier.reporting.tokens import print_tokens
+from luthier.stages.blocks import data_row, lengths_table
+from luthier.stages.material import Material
+
+
+def check_data(path: str, read: Mapping[str, Any], kind: str | None, model: str | None, listener: Listener) -> dict[str, Any]:
+    """Report dialect, bad rows, task, lengths, near-duplicates and parts; returns them as JSON."""
+    dataset = read_examples(path, ReadOptions.parse(read, "reading"))
+    examples = dataset.examples
+    found: dict[str, Any] = {
+        "path": path,
+        "description": dataset.description,
+        "mapping": dataset.mapping.explain(),
+        "rows": len(dataset),
+        "sha256": dataset.digest,
+        "bad_rows": [str(row) for row in dataset.bad_rows],
+    }
+    for row in dataset.bad_rows:
+        listener.say(escape(str(row)))
+    found["near_duplicates"] = len(examples) - len(set(groups(examples)))
+    found["lengths"] = _lengths(dataset.examples, model, listener)
+    try:
+        parts = split(examples, given=dataset.given)
+        task = guess_task(parts.tune, kind)
+        listener.show(data_row(Material(dataset, task, parts), parts))
+        found |= {"parts": parts.sizes, "task": task.to_json()}
+    except DataError as error:
+        listener.show(Row("data", [f"{escape(dataset.description)}. {escape(dataset.mapping.explain())}", escape(str(error))]))
+        found["problem"] = str(error)
+    listener.show(lengths_table(found["lengths"]))
+    listener.show(Row("rows", f"{found['near_duplicates']} near-duplicates; {len(dataset.bad_rows)} bad rows"))
+    return found
+
+
+def preview_data(
+    path: str, read: Mapping[str, Any], model: str | None, rows: int, listener: Listener, *, to_stderr: bool
+) -> list[dict[str, Any]]:
+    """Print rows token by token; returns them as JSON: tokens, weights, counts."""
+    dataset = read_examples(path, ReadOptions.parse(read, "reading"))
+    source = find_model(model or DEFAULT_MODEL, listener)
+    renderer = Renderer(load_tokenizer(source), source.facts().context)
+    shown = []
+    for example in dataset.examples[:rows]:
+        rendered = renderer.render(example)
+        pieces = renderer.pieces(rendered)
+        listener.show(Text(f"**line {example.line}**: {len(rendered)} tokens, {rendered.trained} trained"))
+        print_tokens(pieces, sys.stderr if to_stderr else sys.stdout)
+        shown.append({
+            "example_id": example.id,
+            "tokens": [text for text, _ in pieces],
+            "ids": rendered.tokens.tolist(),
+            "weights": rendered.weights.tolist(),
+        })  # fmt: skip
+    return shown
+
+
+def _lengths(examples: Any, model: str | None, listener: Listener) -> dict[str, Any]:
+    """Length statistics in a model's tokens, or by the rule of thumb."""
+    if model is None:
+        count = estimate_tokens
+    else:
+        source = find_model(model, listener)
+        renderer = Renderer(load_tokenizer(source), source.facts().context)
+
+        def count(text: str) -> int:
+            return len(renderer.answer_ids(text))
+
+    prompts = [sum(count(m.content) for m in example.messages) for example in examples]
+    answers = [count(text) + 1 for example in examples for text in example.references]
+    return {
+        "unit": "tokens" if model else "characters / 4",
+        "prompt": length_statistics(prompts).to_json(),
+        "answer": length_statistics(answers).to_json(),
+        "output_limit": output_limit(answers),
+    }
