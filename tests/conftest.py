@@ -80,7 +80,9 @@ def forest() -> Callable[..., Batch]:
 
     def make(parents: Sequence[int], seed: int = 0, shortest: int = 1, longest: int = 9) -> Batch:
         draw = np.random.default_rng(seed)
-        segments = [Segment(draw.integers(3, VOCABULARY, int(draw.integers(shortest, longest + 1))), p) for p in parents]
+        segments = [
+            Segment(draw.integers(3, VOCABULARY, int(draw.integers(shortest, longest + 1))), p) for p in parents
+        ]
         starts = np.cumsum([0, *(len(s.tokens) for s in segments)])
         read_at, token, sequence = [], [], []
         for index, segment in enumerate(segments):

@@ -22,9 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_PUBLIC = {
-    name: "luthier.api" for name in ("Run", "adapt", "answer", "compare", "evaluate", "load", "merge", "resume", "tune")
-}
+_PUBLIC = ("Run", "adapt", "answer", "compare", "evaluate", "load", "merge", "resume", "tune")
 
 if TYPE_CHECKING:
     from luthier.api import Run, adapt, answer, compare, evaluate, load, merge, resume, tune
@@ -34,7 +32,7 @@ __all__ = ["Run", "__version__", "adapt", "answer", "compare", "evaluate", "load
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
+        return getattr(importlib.import_module("luthier.api"), name)
     raise AttributeError(f"module 'luthier' has no attribute '{name}'")
 
 

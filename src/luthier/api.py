@@ -91,7 +91,11 @@ class Run:
         """Return what `--json` prints."""
         manifest = self.directory.manifest
         scores = {
-            name: {m: {"value": i.value, "low": i.low, "high": i.high, "rows": len(s)} for m in s.names for i in [s.interval(m)]}
+            name: {
+                m: {"value": i.value, "low": i.low, "high": i.high, "rows": len(s)}
+                for m in s.names
+                for i in [s.interval(m)]
+            }
             for name, s in self.scores_of().items()
         }
         kept = ("stage", "status", "chosen", "verdict", "data", "model", "answers")
@@ -242,11 +246,13 @@ def tune(
     """
     path = Path(what)
     is_recipe = path.suffix in (".yaml", ".yml")
-    values = load_yaml(path) if is_recipe else {"data": data_section(what, read, kind, 0)}
+    values: dict[str, Any] = load_yaml(path) if is_recipe else {"data": data_section(what, read, kind, 0)}
     if is_recipe and (read or kind):
-        raise ConfigError("A recipe says itself how its data is read; change it with overrides such as data.read.prompt=….")
+        raise ConfigError(
+            "A recipe says itself how its data is read; change it with overrides such as data.read.prompt=…."
+        )
     if model is not None:
-        values["model"] = model
+        values |= {"model": model}
     recipe = config_class("tune").parse(with_overrides(values, overrides), str(path) if is_recipe else "tune")
     return start("tune", recipe, **running)
 
@@ -326,7 +332,9 @@ def compare(
     if not candidates:
         raise ConfigError("compare needs two or more: luthier compare A B [C …].")
     section = data_section(data, read, kind, 0) if data is not None else None
-    return compare_all([str(s) for s in (base, *candidates)], section, metrics, margin, precision, listener or SilentListener())
+    return compare_all(
+        [str(s) for s in (base, *candidates)], section, metrics, margin, precision, listener or SilentListener()
+    )
 
 
 def merge(run: str | Path, folder: str | Path | None = None) -> Path:

@@ -19,9 +19,19 @@ from luthier.training.step import StepRecord, count_units, train_step, weighted_
 Gradients = Mapping[str, Tensor]
 
 PACKING = (
-    "llama", "llama_untied", "qwen2", "qwen3", "mistral", "gemma2", "gemma3_text", "granite", "cohere", "phi", "gpt_neox",
+    "llama",
+    "llama_untied",
+    "qwen2",
+    "qwen3",
+    "mistral",
+    "gemma2",
+    "gemma3_text",
+    "granite",
+    "cohere",
+    "phi",
+    "gpt_neox",
     "gpt2",
-)  # fmt: skip
+)
 """The tiny families that pack; a test holds this against `FAMILIES`."""
 
 SHAPES = {
@@ -29,7 +39,7 @@ SHAPES = {
     "shared prefix": (-1, 0, 0, -1, 3, 3, 3),
     "infix": (-1, 0, 0, 1, 1, 2, -1, 6, -1, 3),
 }
-"""Forests as the parents of their segments; in "infix" a root has a child that has grandchildren, one of them a parent."""
+"""Forests as the parents of their segments; "infix" goes from a root over a child to grandchildren and one further."""
 
 
 class TrueFloat64(TorchFunctionMode):
@@ -92,8 +102,12 @@ def distance(found: Gradients, wanted: Gradients) -> tuple[float, float]:
     assert found.keys() == wanted.keys()
     assert wanted
     norm = torch.sqrt(sum((g.double().square().sum() for g in wanted.values()), torch.zeros((), dtype=torch.float64)))
-    apart = torch.sqrt(sum(((found[n].double() - g.double()).square().sum() for n, g in wanted.items()), torch.zeros(())))
-    worst = max(float((found[n].double() - g.double()).abs().max() / (g.abs().max() + 1e-6 * norm)) for n, g in wanted.items())
+    apart = torch.sqrt(
+        sum(((found[n].double() - g.double()).square().sum() for n, g in wanted.items()), torch.zeros(()))
+    )
+    worst = max(
+        float((found[n].double() - g.double()).abs().max() / (g.abs().max() + 1e-6 * norm)) for n, g in wanted.items()
+    )
     return float(apart / norm), worst
 
 

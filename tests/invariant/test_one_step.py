@@ -104,7 +104,9 @@ def test_two_kinds_of_work_on_two_adapters_in_one_step(
     assert whole.loss == pytest.approx(by_hand, rel=1e-12 if exact else 1e-6)
 
 
-def test_units_are_summed_over_the_step_before_any_forward(sequences: Callable[..., Any], tiny: Callable[..., Any]) -> None:
+def test_units_are_summed_over_the_step_before_any_forward(
+    sequences: Callable[..., Any], tiny: Callable[..., Any]
+) -> None:
     class Counting:
         def sum_over_ranks(self, units: dict[str, float]) -> dict[str, float]:
             return {name: 2 * count for name, count in units.items()}  # another rank with the same work
@@ -182,7 +184,9 @@ def test_two_adapters_forward_then_both_backward(
     model = tiny("llama")
     readout = ReadoutModel(model, two_loras(model), recompute=recompute)
     readout.train()
-    works = [Work(SupervisedFineTuning(), join(sequences(4, seed=s)), name) for s, name in enumerate(("first", "second"))]
+    works = [
+        Work(SupervisedFineTuning(), join(sequences(4, seed=s)), name) for s, name in enumerate(("first", "second"))
+    ]
     apart = backward(readout, works[0])[1] | backward(readout, works[1])[1]
     readout.zero_grad(set_to_none=True)
     loss_of(readout, works).backward()

@@ -25,7 +25,8 @@ def test_the_families_tested_are_all_that_pack(tiny: Callable[..., Any]) -> None
 def test_readouts_are_the_same(tiny: Callable[..., Any], forest: Callable[..., Any], family: str, shape: str) -> None:
     model, batch = tiny(family), forest(SHAPES[shape])
     packed, rows = (
-        ReadoutModel(model, layout=layout).read(batch, (TokenLogps(), NextTokenHits()), None) for layout in ("packed", "rows")
+        ReadoutModel(model, layout=layout).read(batch, (TokenLogps(), NextTokenHits()), None)
+        for layout in ("packed", "rows")
     )
     apart = (packed["logps"] - rows["logps"]).norm() / rows["logps"].norm()
     assert apart <= 1e-6
@@ -50,7 +51,9 @@ def test_gradients_are_the_same(
     assert_same(packed, rows, exact)
 
 
-def test_unmodified_float64_is_exact_where_nothing_is_shared(tiny: Callable[..., Any], forest: Callable[..., Any]) -> None:
+def test_unmodified_float64_is_exact_where_nothing_is_shared(
+    tiny: Callable[..., Any], forest: Callable[..., Any]
+) -> None:
     # Llama's norm computes in fp32 also in a float64 model, but token by token: the same numbers in either layout.
     model = tiny("llama")
     model.module.double()
@@ -61,7 +64,9 @@ def test_unmodified_float64_is_exact_where_nothing_is_shared(tiny: Callable[...,
 
 
 @pytest.mark.parametrize("family", ["mistral", "gemma2", "gemma3_text"])
-def test_the_windows_of_these_families_are_at_work(tiny: Callable[..., Any], sequences: Callable[..., Any], family: str) -> None:
+def test_the_windows_of_these_families_are_at_work(
+    tiny: Callable[..., Any], sequences: Callable[..., Any], family: str
+) -> None:
     # Without this the cases above could pass with the window ignored in both layouts.
     model, batch = tiny(family), sequences(1, shortest=25)[0]
     windowed = ReadoutModel(model).read(batch, [TokenLogps()], None)["logps"]
@@ -79,5 +84,9 @@ def test_a_neighbour_changes_nothing(tiny: Callable[..., Any], sequences: Callab
     alone = sequences(1, seed=5)[0]
     for seed in (6, 7):
         neighbours = sequences(3, seed=seed)
-        together = ReadoutModel(model).read(join([*neighbours, alone]), [TokenLogps()], None)["logps"][-len(alone.targets) :]
-        assert torch.allclose(together, ReadoutModel(model).read(alone, [TokenLogps()], None)["logps"], rtol=1e-6, atol=1e-6)
+        together = ReadoutModel(model).read(join([*neighbours, alone]), [TokenLogps()], None)["logps"][
+            -len(alone.targets) :
+        ]
+        assert torch.allclose(
+            together, ReadoutModel(model).read(alone, [TokenLogps()], None)["logps"], rtol=1e-6, atol=1e-6
+        )

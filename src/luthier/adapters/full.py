@@ -1,7 +1,7 @@
 """Full tuning: every weight is trained.
 
-When to use it: much data, new knowledge or a new language, and the memory for it. When not: a few hundred examples, where
-LoRA reaches the same score with a hundredth of the file and forgets less.
+When to use it: much data, new knowledge or a new language, and the memory for it. When not: a few hundred examples,
+where LoRA reaches the same score with a hundredth of the file and forgets less.
 Cost: 16 bytes a parameter with AdamW (weights, gradient, two moments in fp32), and about 1.5 times LoRA's arithmetic.
 Under bf16 the weights stay fp32 and are cast where they are used: updates are smaller than bf16 can represent.
 """

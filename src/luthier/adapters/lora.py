@@ -10,7 +10,9 @@ Cost: the frozen forward, a little over half of full tuning's backward, and a fi
 
 from __future__ import annotations
 
+import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,9 @@ class LoraConfig(Config):
     alpha: float = Field(32.0, gt=0, description="scale is alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the input of A while training")
     target_modules: str | list[str] = Field("all-linear", description="names of linear layers, or all-linear")
-    peft: dict[str, Any] = Field(default_factory=dict, description="further arguments of peft.LoraConfig, e.g. {use_dora: true}")
+    peft: dict[str, Any] = Field(
+        default_factory=dict, description="further arguments of peft.LoraConfig, e.g. {use_dora: true}"
+    )
 
 
 class Lora:
@@ -61,7 +65,7 @@ class Lora:
         try:
             settings = peft.LoraConfig(
                 r=config.rank,
-                lora_alpha=config.alpha,
+                lora_alpha=config.alpha,  # type: ignore[arg-type]  # PEFT divides by the rank, fractions are fine
                 lora_dropout=config.dropout,
                 target_modules=config.target_modules,
                 task_type="CAUSAL_LM",
@@ -85,7 +89,10 @@ class Lora:
 
 def _targets(model: LoadedModel, config: LoraConfig) -> str:
     linear = sorted({n.rpartition(".")[2] for n, m in model.module.named_modules() if isinstance(m, nn.Linear)})
-    return f"adapter.target_modules {config.target_modules!r} fits no layer of {model.facts.name}. Linear layers: {', '.join(linear)}."
+    return (
+        f"adapter.target_modules {config.target_modules!r} fits no layer of {model.facts.name}. "
+        f"Linear layers: {', '.join(linear)}."
+    )
 
 
 class AttachedLora:
@@ -97,7 +104,9 @@ class AttachedLora:
         self.name = name
         self._model = model
         self._wrapper = wrapper
-        self._layers = [m for m in model.module.modules() if isinstance(m, BaseTunerLayer) and name in m.lora_A]
+        tuned: list[Any] = [module for module in model.module.modules() if isinstance(module, BaseTunerLayer)]
+        self._layers = [layer for layer in tuned if name in getattr(layer, "lora_A", {})]
+        self._find_output_layer()
 
     @classmethod
     def open(cls, folder: Path, model: LoadedModel, name: str = "default") -> AttachedLora:
@@ -140,7 +149,13 @@ class AttachedLora:
 
     def merge(self) -> Any:
         """Add the update to the base weights and return the plain transformers model (changed in place)."""
-        return self._wrapper.merge_and_unload(safe_merge=True, adapter_names=[self.name])
+        merged = self._wrapper.merge_and_unload(safe_merge=True, adapter_names=[self.name])
+        self._find_output_layer()
+        return merged
+
+    def _find_output_layer(self) -> None:
+        """Point at the model's output layer as it is now: it is another module while it carries an update."""
+        self._model.output = replace(self._model.output, linear=self._model.module.get_output_embeddings())
 
     def save(self, folder: Path) -> None:
         """Write PEFT's files, and beside them which base and template it was trained on."""
@@ -148,7 +163,14 @@ class AttachedLora:
         self._wrapper.peft_config[self.name].base_model_name_or_path = str(source.folder or source.name)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._wrapper.save_pretrained(folder, selected_adapters=[self.name], safe_serialization=True, save_embedding_layers=False)
+            self._wrapper.save_pretrained(
+                folder, selected_adapters=[self.name], safe_serialization=True, save_embedding_layers=False
+            )
+        nested = folder / self.name  # PEFT's place for every name but "default"
+        for file in nested.iterdir() if nested.is_dir() else ():
+            os.replace(file, folder / file.name)
+        if nested.is_dir():
+            nested.rmdir()
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; the run writes its own
         record = {
             "base": source.name,
@@ -168,4 +190,6 @@ class AttachedLora:
         held = get_peft_model_state_dict(self._wrapper, adapter_name=self.name)
         differing = [n for n, tensor in held.items() if n not in stored or not torch.equal(stored[n], tensor.cpu())]
         if differing or len(stored) != len(held):
-            raise GuardError(f"The adapter in {folder} is not what was trained ({len(differing)} tensors differ). Is the disk full?")
+            raise GuardError(
+                f"The adapter in {folder} is not what was trained ({len(differing)} tensors differ). Is the disk full?"
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,7 +10,8 @@ from luthier.cli import options
 from luthier.cli.session import perform
 
 EXAMPLES = (
-    "Examples:\n\n  luthier adapt tickets.csv\n\n  luthier adapt dialogues.jsonl --prompt 'Summarize:\\n\\n{dialogue}' --answer summaries\n\n"
+    "Examples:\n\n  luthier adapt tickets.csv\n\n  luthier adapt dialogues.jsonl --prompt "
+    "'Summarize:\\n\\n{dialogue}' --answer summaries\n\n"
     "  luthier adapt tickets.csv --target 0.8 --budget 30m --model path/to/model"
 )
 
@@ -19,7 +20,9 @@ def adapt(
     data: Annotated[str, typer.Argument(metavar="FILE", help="Examples: CSV, JSON, JSON Lines, Parquet, or a folder.")],
     model: options.Model = None,
     budget: Annotated[str, typer.Option("--budget", "-b", help="Time for everything: 90s, 10m, 1h.")] = "10m",
-    target: Annotated[float | None, typer.Option("--target", help="A score that would be good enough, such as 0.8.")] = None,
+    target: Annotated[
+        float | None, typer.Option("--target", help="A score that would be good enough, such as 0.8.")
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would be tried, and stop.")] = False,
     precision: options.Precision = "auto",
     seed: Annotated[int, typer.Option("--seed", help="Seed of split, initialisation and order.")] = 0,
@@ -39,9 +42,17 @@ def adapt(
     from luthier import api
 
     read = options.reading(prompt, answer, system, cluster, id, split, skip_bad)
-    settings = {"model": model, "target": target, "budget": budget, "read": read, "kind": kind, "precision": precision, "seed": seed}
+    settings: dict[str, Any] = {
+        "model": model,
+        "target": target,
+        "budget": budget,
+        "read": read,
+        "kind": kind,
+        "precision": precision,
+        "seed": seed,
+    }
     if plan:
         perform(as_json, lambda listener, stop: api.plan(data, **settings, listener=listener))
         return
-    running = {"run": run, "overwrite": overwrite}
+    running: dict[str, Any] = {"run": run, "overwrite": overwrite}
     perform(as_json, lambda listener, stop: api.adapt(data, **settings, **running, listener=listener, stop=stop))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from luthier.cli import options
 from luthier.cli.session import perform
 
-EXAMPLES = "Examples:\n\n  luthier answer runs/1 new_tickets.csv\n\n  luthier answer smollm2-135m-instruct questions.jsonl --prompt '{question}'"
+EXAMPLES = (
+    "Examples:\n\n  luthier answer runs/1 new_tickets.csv\n\n"
+    "  luthier answer smollm2-135m-instruct questions.jsonl --prompt '{question}'"
+)
 
 
 def answer(
@@ -28,8 +31,10 @@ def answer(
     from luthier import api
 
     read = options.reading(prompt, None, system, None, id, None, skip_bad)
-    running = {"run": run, "overwrite": overwrite}
+    running: dict[str, Any] = {"run": run, "overwrite": overwrite}
     perform(
         as_json,
-        lambda listener, stop: api.answer(what, data, read=read, precision=precision, **running, listener=listener, stop=stop),
+        lambda listener, stop: api.answer(
+            what, data, read=read, precision=precision, **running, listener=listener, stop=stop
+        ),
     )

@@ -10,14 +10,21 @@ import typer
 from luthier.cli import options
 from luthier.cli.session import perform
 
-EXAMPLES = "Examples:\n\n  luthier chat runs/1\n\n  luthier chat smollm2-135m-instruct\n\n  echo 'What is rain?' | luthier chat smollm2-135m-instruct"
+EXAMPLES = (
+    "Examples:\n\n  luthier chat runs/1\n\n  luthier chat smollm2-135m-instruct\n\n"
+    "  echo 'What is rain?' | luthier chat smollm2-135m-instruct"
+)
 
 
 def chat(
     what: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="A run directory or a model.")],
-    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Longest answer. [default: the run's output limit]")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", help="Longest answer. [default: the run's output limit]")
+    ] = None,
     temperature: Annotated[float, typer.Option("--temperature", "-t", help="0 is greedy.")] = 0.0,
-    remember: Annotated[bool, typer.Option("--remember/--each-alone", help="Send the conversation so far with each question.")] = False,
+    remember: Annotated[
+        bool, typer.Option("--remember/--each-alone", help="Send the conversation so far with each question.")
+    ] = False,
     precision: options.Precision = "auto",
     as_json: options.Json = False,
 ) -> None:

@@ -13,10 +13,16 @@ app = typer.Typer(help="Look at data before spending anything on it.", no_args_i
 _File = Annotated[str, typer.Argument(metavar="FILE", help="CSV, JSON, JSON Lines, Parquet, or a folder.")]
 
 
-@app.command("check", epilog="Examples:\n\n  luthier data check tickets.csv\n\n  luthier data check tickets.csv --model smollm2-135m-instruct")
+@app.command(
+    "check",
+    epilog="Examples:\n\n  luthier data check tickets.csv\n\n  luthier data check tickets.csv -m smollm2-135m-instruct",
+)
 def check(
     data: _File,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Count lengths in this model's tokens. [default: characters / 4]")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Count lengths in this model's tokens. [default: characters / 4]"),
+    ] = None,
     as_json: options.Json = False,
     kind: options.Kind = None,
     prompt: options.Prompt = None,
@@ -26,7 +32,7 @@ def check(
     id: options.Id = None,
     split: options.Split = None,
 ) -> None:
-    """Name the dialect, all bad rows, the task, lengths, near-duplicates and the parts. Exit status 1 if rows are bad."""
+    """Name the dialect, all bad rows, the task, lengths, near-duplicates, parts. Exit status 1 if rows are bad."""
     read = options.reading(prompt, answer, system, cluster, id, split, skip_bad=True)
     found: dict[str, Any] = {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,5 +21,5 @@ def demo(
     from luthier.data.shipped import shipped_data
 
     tickets = str(shipped_data("support_tickets") / "tickets.csv")
-    running = {"run": run, "overwrite": overwrite}
+    running: dict[str, Any] = {"run": run, "overwrite": overwrite}
     perform(as_json, lambda listener, stop: api.adapt(tickets, budget=budget, **running, listener=listener, stop=stop))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +17,9 @@ Metrics = Annotated[str, typer.Option("--metrics", help="Names, separated by com
 
 
 def evaluate(
-    what: Annotated[str, typer.Argument(metavar="RUN|MODEL|ANSWERS", help="A run directory, a model, or an answers file.")],
+    what: Annotated[
+        str, typer.Argument(metavar="RUN|MODEL|ANSWERS", help="A run directory, a model, or an answers file.")
+    ],
     data: Annotated[str, typer.Argument(metavar="DATA", help="Rows with right answers.")],
     metrics: Metrics = "",
     precision: options.Precision = "auto",
@@ -36,9 +38,11 @@ def evaluate(
     from luthier import api
 
     read = options.reading(prompt, answer, system, cluster, id, None, skip_bad)
-    settings = {"metrics": names(metrics), "read": read, "kind": kind, "precision": precision}
-    running = {"run": run, "overwrite": overwrite}
-    perform(as_json, lambda listener, stop: api.evaluate(what, data, **settings, **running, listener=listener, stop=stop))
+    settings: dict[str, Any] = {"metrics": names(metrics), "read": read, "kind": kind, "precision": precision}
+    running: dict[str, Any] = {"run": run, "overwrite": overwrite}
+    perform(
+        as_json, lambda listener, stop: api.evaluate(what, data, **settings, **running, listener=listener, stop=stop)
+    )
 
 
 def names(text: str) -> list[str]:

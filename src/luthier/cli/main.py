@@ -11,7 +11,8 @@ _FURTHER = "Further verbs"
 
 app = typer.Typer(
     name="luthier",
-    help="Finds out what a language model lacks on your task, applies the adaptation that helps, and proves that it helped.",
+    help="Finds out what a language model lacks on your task, applies the adaptation that helps, "
+    "and proves that it helped.",
     epilog="Start with:  luthier demo   or   luthier adapt YOUR_EXAMPLES.csv",
     no_args_is_help=True,
     add_completion=False,

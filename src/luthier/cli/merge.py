@@ -15,7 +15,9 @@ EXAMPLES = "Examples:\n\n  luthier merge runs/1\n\n  luthier merge runs/1 --to m
 
 def merge(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run with an adapter.")],
-    to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Where to write. [default: RUN/merged]")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Where to write. [default: RUN/merged]")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Merge a run's adapter into its base: a plain transformers model."""

@@ -9,33 +9,53 @@ import typer
 
 _READING = "Reading the rows"
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output, all else on standard error.")]
-RunPath = Annotated[Path | None, typer.Option("--run", metavar="DIR", help="The run directory. [default: the next runs/N]")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON on standard output, all else on standard error.")
+]
+RunPath = Annotated[
+    Path | None, typer.Option("--run", metavar="DIR", help="The run directory. [default: the next runs/N]")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run directory if it exists.")]
 Model = Annotated[
-    str | None, typer.Option("--model", "-m", help="Built-in name, folder, run or hub name. [default: smollm2-135m-instruct]")
+    str | None,
+    typer.Option("--model", "-m", help="Built-in name, folder, run or hub name. [default: smollm2-135m-instruct]"),
 ]
-Precision = Annotated[str, typer.Option("--precision", help="fp32, bf16, or auto: bf16 where the machine computes in it.")]
+Precision = Annotated[
+    str, typer.Option("--precision", help="fp32, bf16, or auto: bf16 where the machine computes in it.")
+]
 Kind = Annotated[
     str | None,
-    typer.Option("--kind", help="Kind of task: classification, extraction, summarization, question_answering, chat, translation. "
+    typer.Option("--kind", help="Kind of task: classification, extraction, summarization, "
+                 "question_answering, chat, translation. "
                  "[default: guessed]", rich_help_panel=_READING),
 ]  # fmt: skip
 Prompt = Annotated[
-    str | None, typer.Option("--prompt", help="The prompt, with {column} in it. [default: guessed]", rich_help_panel=_READING)
+    str | None,
+    typer.Option("--prompt", help="The prompt, with {column} in it. [default: guessed]", rich_help_panel=_READING),
 ]
 AnswerColumn = Annotated[
-    str | None, typer.Option("--answer", help="The column with the right answer. [default: guessed]", rich_help_panel=_READING)
+    str | None,
+    typer.Option("--answer", help="The column with the right answer. [default: guessed]", rich_help_panel=_READING),
 ]
-System = Annotated[str | None, typer.Option("--system", help="A column or text for the system turn.", rich_help_panel=_READING)]
+System = Annotated[
+    str | None, typer.Option("--system", help="A column or text for the system turn.", rich_help_panel=_READING)
+]
 Cluster = Annotated[
     str | None,
-    typer.Option("--cluster", help="The column whose equal values keep rows together (a customer, a passage).", rich_help_panel=_READING),
+    typer.Option(
+        "--cluster",
+        help="The column whose equal values keep rows together (a customer, a passage).",
+        rich_help_panel=_READING,
+    ),
 ]
 Id = Annotated[str | None, typer.Option("--id", help="The column with each row's name.", rich_help_panel=_READING)]
-Split = Annotated[str | None, typer.Option("--split", help="The column that says train, validation or test.", rich_help_panel=_READING)]
+Split = Annotated[
+    str | None,
+    typer.Option("--split", help="The column that says train, validation or test.", rich_help_panel=_READING),
+]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used, and count them.", rich_help_panel=_READING)
+    bool,
+    typer.Option("--skip-bad", help="Leave out rows that cannot be used, and count them.", rich_help_panel=_READING),
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +17,9 @@ EXAMPLES = (
 
 def tune(
     what: Annotated[str, typer.Argument(metavar="DATA|RECIPE.yaml", help="A data file or folder, or a recipe.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the recipe.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the recipe.")
+    ] = None,
     model: options.Model = None,
     run: options.RunPath = None,
     overwrite: options.Overwrite = False,
@@ -35,7 +37,7 @@ def tune(
     from luthier import api
 
     read = options.reading(prompt, answer, system, cluster, id, split, skip_bad)
-    running = {"run": run, "overwrite": overwrite}
+    running: dict[str, Any] = {"run": run, "overwrite": overwrite}
     perform(
         as_json,
         lambda listener, stop: api.tune(

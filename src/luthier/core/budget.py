@@ -18,7 +18,9 @@ def parse_duration(text: str | float) -> float:
     Raises:
         ConfigError: for anything else, or nothing above zero.
     """
-    parts = re.fullmatch(r"\s*(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?\s*", str(text))
+    parts = re.fullmatch(
+        r"\s*(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?\s*", str(text)
+    )
     seconds = sum(float(n) * _UNITS[u] for n, u in zip(parts.groups(), "dhms", strict=True) if n) if parts else 0.0
     if seconds <= 0:
         raise ConfigError(f"'{text}' is not a duration. Write seconds (90), or 90s, 10m, 1h30m.")

@@ -59,7 +59,9 @@ def _keys_at(root: type[BaseModel], path: Sequence[Any]) -> list[str]:
     """Return the valid keys of the section at `path`."""
     for part in path:
         field = root.model_fields.get(str(part))
-        sections = [t for t in _flatten(field.annotation) if isinstance(t, type) and issubclass(t, BaseModel)] if field else []
+        sections = (
+            [t for t in _flatten(field.annotation) if isinstance(t, type) and issubclass(t, BaseModel)] if field else []
+        )
         if not sections:
             return []
         root = sections[0]
@@ -98,7 +100,9 @@ def with_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
-            raise ConfigError(f"'{override}' is not an override. Write section.key=value, e.g. training.learning_rate=1e-4.")
+            raise ConfigError(
+                f"'{override}' is not an override. Write section.key=value, e.g. training.learning_rate=1e-4."
+            )
         section = result
         *path, last = key.split(".")
         for part in path:

@@ -1,15 +1,15 @@
 """A run directory is the whole truth about a run: what was asked, what happened, what came out.
 
-    recipe.yaml      what was asked, defaults filled in
-    manifest.json    versions, seeds, digests, hardware, status
-    metrics.jsonl    what is reproducible, a line a step (equal runs have equal bytes)
-    timings.jsonl    what is not: seconds, memory
-    steps/           results of slow steps; a resumed run reads them
-    checkpoints/     training states
-    adapter/         the trained adapter in PEFT's format (or model/ after full tuning)
-    evaluation/      every answer, one file an evaluation
-    children/        runs made by this run
-    report.html, card.md
+recipe.yaml      what was asked, defaults filled in
+manifest.json    versions, seeds, digests, hardware, status
+metrics.jsonl    what is reproducible, a line a step (equal runs have equal bytes)
+timings.jsonl    what is not: seconds, memory
+steps/           results of slow steps; a resumed run reads them
+checkpoints/     training states
+adapter/         the trained adapter in PEFT's format (or model/ after full tuning)
+evaluation/      every answer, one file an evaluation
+children/        runs made by this run
+report.html, card.md
 """
 
 from __future__ import annotations
@@ -59,16 +59,22 @@ class RunDirectory:
                 path = _next_free(Path("runs"))
             elif path.exists() and any(path.iterdir()):
                 if not overwrite:
-                    raise RunError(f"{path} already exists. Go on with it: luthier resume {path}. Replace it: --overwrite.")
+                    raise RunError(
+                        f"{path} already exists. Go on with it: luthier resume {path}. Replace it: --overwrite."
+                    )
                 if not cls.is_run(path):
-                    raise RunError(f"{path} is not a run directory; --overwrite only replaces runs. Choose another --run.")
+                    raise RunError(
+                        f"{path} is not a run directory; --overwrite only replaces runs. Choose another --run."
+                    )
                 shutil.rmtree(path)
             (path / "steps").mkdir(parents=True, exist_ok=True)
             run = cls(path, listener)
             config.save(path / "recipe.yaml")
             write_json(path / "manifest.json", _new_manifest(stage, config))
         except OSError as error:
-            raise RunError(f"Cannot write the run directory {path or 'runs'}: {error.strerror}. Choose another with --run DIR.") from None
+            raise RunError(
+                f"Cannot write the run directory {path or 'runs'}: {error.strerror}. Choose another with --run DIR."
+            ) from None
         return run
 
     @classmethod
@@ -83,7 +89,10 @@ class RunDirectory:
         run = cls(path, listener)
         version = run.manifest.get("schema_version", 0)
         if version > SCHEMA_VERSION:
-            raise RunError(f"{path} was made by a newer Luthier (schema {version}, this one reads up to {SCHEMA_VERSION}). Upgrade: pip install -U luthier.")
+            raise RunError(
+                f"{path} was made by a newer Luthier (schema {version}, this one reads up to {SCHEMA_VERSION}). "
+                "Upgrade: pip install -U luthier."
+            )
         return run
 
     @staticmethod
@@ -227,7 +236,7 @@ def _new_manifest(stage: str, config: Config) -> dict[str, Any]:
 
 def environment() -> dict[str, Any]:
     """Describe the software and the machine, as far as core can without torch."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

@@ -39,7 +39,8 @@ class ChatTemplate:
         whole = self._render([*messages, Message("assistant", answer)], add_generation_prompt=False)
         if not whole.startswith(prompt):
             raise GuardError(
-                "This model's chat template renders the conversation differently when an answer follows it, so the prompt "
+                "This model's chat template renders the conversation differently when an answer follows it, so the "
+                "prompt "
                 "of training would not be the prompt of inference. Choose a model with a prefix-stable template."
             )
         return prompt, whole[len(prompt) :]
@@ -49,12 +50,16 @@ class ChatTemplate:
         """The id that ends an assistant's turn: the first special token after a probe answer, else the end token."""
         _, rest = self.with_answer((Message("user", _PROBE_QUESTION),), _PROBE_ANSWER)
         if not rest.startswith(_PROBE_ANSWER):
-            raise ModelError("This model's chat template does not write answers as they are; Luthier cannot train on it.")
+            raise ModelError(
+                "This model's chat template does not write answers as they are; Luthier cannot train on it."
+            )
         after = self.tokenizer(rest[len(_PROBE_ANSWER) :], add_special_tokens=False)["input_ids"]
         special = [token for token in after if token in self._special_ids]
         end = special[0] if special else self.tokenizer.eos_token_id
         if end is None:
-            raise ModelError("This model has no token that ends a turn (neither in its chat template nor as eos_token).")
+            raise ModelError(
+                "This model has no token that ends a turn (neither in its chat template nor as eos_token)."
+            )
         return int(end)
 
     @cached_property
@@ -79,7 +84,9 @@ class ChatTemplate:
         """
         for special in self._special_texts:
             if special in text:
-                raise DataError(f"{where} contains the model's special token {special!r}; remove or rewrite it in the data.")
+                raise DataError(
+                    f"{where} contains the model's special token {special!r}; remove or rewrite it in the data."
+                )
 
     def _render(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
         text: str = self.tokenizer.apply_chat_template(

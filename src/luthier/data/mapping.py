@@ -25,7 +25,15 @@ from luthier.core.types import Example, Message
 from luthier.data.conversations import check_asks, is_message_list, parse_messages, split_at_answer
 from luthier.data.formats.raw import RawFile, RawRow
 from luthier.data.templates import Template
-from luthier.data.values import RowError, as_text, check_characters, is_empty, json_object, json_text, looks_like_json_object
+from luthier.data.values import (
+    RowError,
+    as_text,
+    check_characters,
+    is_empty,
+    json_object,
+    json_text,
+    looks_like_json_object,
+)
 
 PartName = Literal["tune", "choose", "confirm"]
 
@@ -169,7 +177,7 @@ def map_rows(
     bad: list[BadRow] = []
     seen: dict[str, str] = {}
     for file in files:
-        bad.extend(file.bad)
+        faults = list(file.bad)
         part = (parts or {}).get(file.path.name)
         for row in file.rows:
             try:
@@ -178,7 +186,8 @@ def map_rows(
                     _check_unique(draft, seen)
                 drafts.append(draft)
             except RowError as fault:
-                bad.append(BadRow(str(file.path), row.line, fault.problem, fault.expected, fault.fix))
+                faults.append(BadRow(str(file.path), row.line, fault.problem, fault.expected, fault.fix))
+        bad += sorted(faults, key=lambda row: row.line)
     examples = tuple(draft.example for draft in drafts) if mapping.id else _named(drafts)
     given = {e.id: d.part for e, d in zip(examples, drafts, strict=True) if d.part is not None}
     return MappedRows(examples, tuple(draft.place for draft in drafts), tuple(bad), given)

@@ -11,7 +11,7 @@ open (or close) nine rows in ten are the instruction, not the text, and do not c
 Candidates come from an inverted index by prefix filtering (Chaudhuri et al. 2006; Bayardo et al. 2007): two sets with
 similarity t share at least one of their |x| - ceil(t |x|) + 1 rarest elements, so only those are indexed. The search is
 exact except that a row is compared with at most `_MOST_CANDIDATES` others, those that share its rarest grams first, and
-long texts only where their sketches look alike.
+only where their sketches look alike.
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ from luthier.core.types import Example
 SIMILARITY = 0.75
 """Jaccard similarity from which two rows are near-duplicates."""
 GRAM = 6
-_MOST_CANDIDATES = 1000
+_MOST_CANDIDATES = 500
 _BINS = 64
-_SKETCHED_FROM = 128
 _HASH_BITS = 62
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SHARED_BY = 0.9
@@ -138,7 +137,7 @@ def _without(words: list[str], opening: tuple[str, ...], closing: tuple[str, ...
 
 def _masked(text: str) -> str:
     numbers, words = len(_NUMBER.findall(text)), len(_WORD.findall(text))
-    if numbers * 4 > words:
+    if numbers * 2 >= words and numbers:
         return text
     masked = " ".join(_PUNCTUATION.sub(" ", _NUMBER.sub("0", text)).split())
     return masked or text
@@ -172,7 +171,7 @@ class _Index:
     so a shorter prefix is indexed than is looked up (Xiao et al. 2008).
     """
 
-    def __init__(self, sets: Sequence[Grams], sketches: NDArray[np.int64], unshared: int) -> None:
+    def __init__(self, sets: Sequence[Grams], sketches: NDArray[np.int32], unshared: int) -> None:
         self._sets, self._sketches, self._unshared = sets, sketches, unshared
         self._sizes = np.array([len(grams) for grams in sets])
         self._members: dict[int, list[int]] = defaultdict(list)
@@ -187,13 +186,11 @@ class _Index:
         candidates = np.unique(np.array(self._candidates(position), dtype=np.int64))
         size, sizes = self._sizes[position], self._sizes[candidates]
         candidates = candidates[np.minimum(sizes, size) >= SIMILARITY * np.maximum(sizes, size)]
-        if size >= _SKETCHED_FROM and len(candidates):
-            mine, theirs = self._sketches[position], self._sketches[candidates]
-            filled = ((mine >= 0) | (theirs >= 0)).sum(axis=1)
-            agreeing = ((mine == theirs) & (mine >= 0)).sum(axis=1)
-            # Half of what is asked for: six standard deviations off where most ranges are filled.
-            candidates = candidates[agreeing >= SIMILARITY / 2 * filled]
-        for candidate in candidates.tolist():
+        mine, theirs = self._sketches[position], self._sketches[candidates]
+        filled = ((mine >= 0) | (theirs >= 0)).sum(axis=1)
+        agreeing = ((mine == theirs) & (mine >= 0)).sum(axis=1)
+        # Half of what is asked for, at least five standard deviations below: sketches of small sets are nearly exact.
+        for candidate in candidates[agreeing >= SIMILARITY / 2 * filled].tolist():
             if self._similarity(candidate, position) >= SIMILARITY:
                 yield candidate
 
@@ -229,7 +226,7 @@ def _similar_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
         index.add(position)
 
 
-def gram_sets(texts: Sequence[str]) -> tuple[list[Grams], NDArray[np.int64], int]:
+def gram_sets(texts: Sequence[str]) -> tuple[list[Grams], NDArray[np.int32], int]:
     """Return each text's set of character n-grams, a sketch of each set, and how many grams only one set has.
 
     Grams are numbered by frequency, the rarest lowest, and sorted. A sketch holds the least hash of each of 64 ranges
@@ -237,7 +234,7 @@ def gram_sets(texts: Sequence[str]) -> tuple[list[Grams], NDArray[np.int64], int
     estimates the similarity.
     """
     if not texts:
-        return [], np.empty((0, _BINS), dtype=np.int64), 0
+        return [], np.empty((0, _BINS), dtype=np.int32), 0
     hashes = [np.unique(_hashed(text)) for text in texts]
     edges = (np.arange(_BINS) << (_HASH_BITS - 6)).astype(np.int64)
     sketches = np.stack([_sketch(values, edges) for values in hashes])
@@ -249,10 +246,10 @@ def gram_sets(texts: Sequence[str]) -> tuple[list[Grams], NDArray[np.int64], int
     return [np.sort(part) for part in np.split(rank[ids], borders)], sketches, int((counts == 1).sum())
 
 
-def _sketch(hashes: NDArray[np.int64], edges: NDArray[np.int64]) -> NDArray[np.int64]:
+def _sketch(hashes: NDArray[np.int64], edges: NDArray[np.int64]) -> NDArray[np.int32]:
     starts = np.append(np.searchsorted(hashes, edges), len(hashes))
-    least = np.append(hashes, -1)[starts[:-1]]
-    return np.where(starts[:-1] < starts[1:], least, -1)
+    least = np.append(hashes, 0)[starts[:-1]] & 0x7FFFFFFF  # half the bits are enough to tell them apart
+    return np.where(starts[:-1] < starts[1:], least, -1).astype(np.int32)
 
 
 def _hashed(text: str) -> NDArray[np.int64]:

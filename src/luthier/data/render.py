@@ -88,7 +88,8 @@ class Renderer:
         tokens = np.array(prompt + trained, dtype=np.int64)
         if len(tokens) > self.context:
             raise DataError(
-                f"{where} has {len(tokens)} tokens, the model takes {self.context}. Shorten the row, or choose a model with a "
+                f"{where} has {len(tokens)} tokens, the model takes {self.context}. Shorten the row, or choose a "
+                "model with a "
                 "longer context; Luthier does not cut examples."
             )
         self._check_beginning(tokens, where)
@@ -135,7 +136,9 @@ class Renderer:
             return
         places = np.flatnonzero(tokens == bos)
         if len(places) > 1 or (len(places) == 1 and places[0] != 0):
-            raise GuardError(f"{where} has its beginning-of-sequence token at positions {places.tolist()}; only 0 is right.")
+            raise GuardError(
+                f"{where} has its beginning-of-sequence token at positions {places.tolist()}; only 0 is right."
+            )
 
     @property
     def _bos_is_only_a_beginning(self) -> bool:

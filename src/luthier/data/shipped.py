@@ -17,4 +17,6 @@ def shipped_data(name: str) -> Path:
     for folder in (package / "examples" / name, package.parents[1] / "examples" / "data" / name):
         if folder.is_dir():
             return folder
-    raise DataError(f"The example data '{name}' is not installed. Install Luthier again: pip install --force-reinstall luthier.")
+    raise DataError(
+        f"The example data '{name}' is not installed. Install Luthier again: pip install --force-reinstall luthier."
+    )

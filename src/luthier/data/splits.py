@@ -149,13 +149,17 @@ def _bounds(together: Sequence[_Group], borders: Sequence[float], rows: int) -> 
     """
     second = sum(group.draw < borders[0] for group in together)
     third = sum(group.draw < borders[1] for group in together)
-    while third > 2 and _rows(together[third:]) < FEWEST_IN_A_PART:
+    # From the left, then from the right: what one part lacks, it takes from the next.
+    while second < len(together) and _rows(together[:second]) < FEWEST_IN_A_PART:
+        second += 1
+    third = max(second, third)
+    while third < len(together) and _rows(together[second:third]) < FEWEST_IN_A_PART:
+        third += 1
+    while third > 0 and _rows(together[third:]) < FEWEST_IN_A_PART:
         third -= 1
     second = min(second, third)
-    while second > 1 and _rows(together[second:third]) < FEWEST_IN_A_PART:
+    while second > 0 and _rows(together[second:third]) < FEWEST_IN_A_PART:
         second -= 1
-    while _rows(together[:second]) < FEWEST_IN_A_PART and second < third - 1:
-        second += 1
     sizes = [_rows(part) for part in (together[:second], together[second:third], together[third:])]
     if min(sizes) < FEWEST_IN_A_PART:
         largest = max(len(group.rows) for group in together)

@@ -1,7 +1,7 @@
 """Collecting an answerer's answers into a run, wave by wave, so that an interrupted run repeats at most one wave.
 
-Waves have a fixed size and order. What is computed together is therefore the same in a resumed run, and so are the bits:
-matrix kernels round differently for different batch sizes, and a near-tie could flip.
+Waves have a fixed size and order. What is computed together is therefore the same in a resumed run, and so are the
+bits: matrix kernels round differently for different batch sizes, and a near-tie could flip.
 """
 
 from __future__ import annotations

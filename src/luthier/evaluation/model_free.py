@@ -1,7 +1,7 @@
 """Rivals that need no language model: what a tuned model must beat to have earned its cost.
 
-Most frequent answer; TF-IDF with a linear model (a model a field for JSON answers), or, where answers are free text, the
-answer of the most similar known prompt.
+Most frequent answer; TF-IDF with a linear model (a model a field for JSON answers), or, where answers are free text,
+the answer of the most similar known prompt.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ class _Fields:
     def __call__(self, features: Any) -> list[str]:
         columns = {name: model(features) for name, model in self._models.items()}
         rows = range(features.shape[0])
-        return [json.dumps({n: json.loads(column[i]) for n, column in columns.items()}, ensure_ascii=False) for i in rows]
+        return [
+            json.dumps({n: json.loads(column[i]) for n, column in columns.items()}, ensure_ascii=False) for i in rows
+        ]
 
 
 class _Nearest:

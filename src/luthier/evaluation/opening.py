@@ -37,7 +37,9 @@ def open_answerer(
     if RunDirectory.is_run(path):
         return _of_run(winner_of(RunDirectory(path)), precision, max_tokens, listener)
     limit = {} if max_tokens is None else {"max_tokens": max_tokens}
-    return Prompted(open_local(find_model(spec, listener), precision=precision), _strategy({"strategy": "zero_shot", **limit}))
+    return Prompted(
+        open_local(find_model(spec, listener), precision=precision), _strategy({"strategy": "zero_shot", **limit})
+    )
 
 
 def open_chat(spec: str, *, precision: str = "auto", listener: Listener | None = None) -> tuple[LocalModel, str, int]:
@@ -52,7 +54,8 @@ def open_chat(spec: str, *, precision: str = "auto", listener: Listener | None =
     run = winner_of(RunDirectory(path))
     answering = _answering(run)
     if answering["kind"] == "baseline":
-        raise RunError(f"The winner of {spec} is no language model ({answering['method']}): there is nobody to chat with. "
+        raise RunError(f"The winner of {spec} is no language model ({answering['method']}): "
+                       "there is nobody to chat with. "
                        f"It answers rows: luthier answer {spec} FILE.")  # fmt: skip
     strategy = answering["strategy"]
     name = answering["model"] if answering["kind"] == "prompted" else str(run.path)
@@ -64,7 +67,9 @@ def winner_of(run: RunDirectory) -> RunDirectory:
     """Return the run that answers for a run: the chosen child of a bake-off, else the run itself."""
     chosen = run.manifest.get("chosen")
     if chosen is None and run.manifest["stage"] == "adapt":
-        raise RunError(f"{run.path} has not chosen a winner yet (status {run.status}). Finish it: luthier resume {run.path}.")
+        raise RunError(
+            f"{run.path} has not chosen a winner yet (status {run.status}). Finish it: luthier resume {run.path}."
+        )
     return RunDirectory(run.path / chosen, run.listener, run.stop) if chosen else run
 
 

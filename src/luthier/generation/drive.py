@@ -1,7 +1,7 @@
 """The driver: advances all examples' strategies together and pools their requests.
 
-A strategy is straight-line code that yields requests; here they meet the model. However many rounds a strategy has, each
-round of all examples is one call of the model.
+A strategy is straight-line code that yields requests; here they meet the model. However many rounds a strategy has,
+each round of all examples is one call of the model.
 """
 
 from __future__ import annotations

@@ -73,7 +73,10 @@ class BatchEngine:
         self._batch = batch
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], decodings: Sequence[Decoding], progress: Callable[[int], None] = lambda n: None
+        self,
+        prompts: Sequence[Sequence[int]],
+        decodings: Sequence[Decoding],
+        progress: Callable[[int], None] = lambda n: None,
     ) -> list[Generation]:
         """Generate for all prompts, in their order; `progress` is told how many have ended."""
         pairs = zip(prompts, decodings, strict=True)

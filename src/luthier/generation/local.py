@@ -84,7 +84,8 @@ class LocalModel:
         room = self.renderer.context - request.decoding.max_tokens
         if len(ids) > room:
             raise LuthierError(
-                f"The prompt has {len(ids)} tokens; with an answer of up to {request.decoding.max_tokens} the model takes {room}."
+                f"The prompt has {len(ids)} tokens; with an answer of up to {request.decoding.max_tokens} the model "
+                f"takes {room}."
             )
         return ids
 
@@ -99,7 +100,9 @@ class LocalModel:
         return Completion(text, job.finish or "length", usage=usage)
 
     def _text(self, tokens: Sequence[int]) -> str:
-        text: str = self.renderer.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        text: str = self.renderer.tokenizer.decode(
+            list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
         return text
 
     def _score(self, request: Request) -> Completion:
@@ -121,7 +124,10 @@ def shared_prompt_batch(prompt: Sequence[int], options: Sequence[Sequence[int]])
         raise LuthierError("A continuation to be scored is empty.")
     segments = [Segment(np.asarray(prompt, dtype=np.int64))]
     segments += [Segment(np.asarray(option, dtype=np.int64), parent=0) for option in options]
-    read_at, token, sequence, start = [], [], [], len(prompt)
+    read_at: list[int] = []
+    token: list[int] = []
+    sequence: list[int] = []
+    start = len(prompt)
     for index, option in enumerate(options):
         read_at += [len(prompt) - 1, *range(start, start + len(option) - 1)]
         token += option
@@ -164,4 +170,3 @@ def open_adapter(folder: Path, model: LoadedModel) -> Any:
 def adapter_digest(folder: Path) -> str:
     """Return the SHA-256 of an adapter's weights."""
     return sha256_file(folder / "adapter_model.safetensors")
-

@@ -42,7 +42,9 @@ def merge_adapter(adapter: Path, target: Path) -> Path:
     agreement = sum(int((a.argmax(-1) == b.argmax(-1)).sum()) for a, b in zip(with_adapter, after, strict=True))
     positions = sum(ids.shape[1] for ids in prompts)
     if worst > _LARGEST_DIFFERENCE:
-        raise GuardError(f"Merging changed logits by up to {worst:.2e} (allowed {_LARGEST_DIFFERENCE:g}); nothing was written.")
+        raise GuardError(
+            f"Merging changed logits by up to {worst:.2e} (allowed {_LARGEST_DIFFERENCE:g}); nothing was written."
+        )
     with staged_folder(target) as staged:
         merged.save_pretrained(staged, safe_serialization=True)
         model.tokenizer.save_pretrained(staged)

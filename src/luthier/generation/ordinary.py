@@ -16,7 +16,7 @@ from luthier.models.readout_model import ReadoutModel
 
 
 class OrdinaryEngine:
-    """One prompt at a time through the model's own cache; right for every architecture transformers can generate with."""
+    """One prompt at a time through the model's own cache; right for all that transformers can generate with."""
 
     def __init__(
         self,
@@ -31,7 +31,10 @@ class OrdinaryEngine:
         self._decode = decode
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], decodings: Sequence[Decoding], progress: Callable[[int], None] = lambda n: None
+        self,
+        prompts: Sequence[Sequence[int]],
+        decodings: Sequence[Decoding],
+        progress: Callable[[int], None] = lambda n: None,
     ) -> list[Generation]:
         """Generate for all prompts, in their order."""
         jobs = []

@@ -1,8 +1,8 @@
 """Memory arithmetic: what a training step will take, and what it took.
 
-Per trained parameter AdamW in fp32 needs 16 bytes (weight, gradient, two moments); a frozen one only its weight, 4 bytes
-in fp32 and 2 in bf16. Activations are what the backward keeps of each token and layer; with the output layer read at
-targets in chunks, logits are not among them.
+Per trained parameter AdamW in fp32 needs 16 bytes (weight, gradient, two moments); a frozen one only its weight, 4
+bytes in fp32 and 2 in bf16. Activations are what the backward keeps of each token and layer; with the output layer
+read at targets in chunks, logits are not among them.
 """
 
 from __future__ import annotations

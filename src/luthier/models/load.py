@@ -23,7 +23,7 @@ PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['content'] }}"
     "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n\n' }}{% endfor %}"
 )
-"""For base models, which have no chat template: the texts, with a blank line between and the end token after answers."""
+"""For base models, which have no chat template: texts with a blank line between, the end token after answers."""
 
 _PACKING_TOLERANCE = 2e-3
 """On summed log-probabilities of two short sequences in fp32; a leak between sequences changes them by whole nats."""
@@ -52,6 +52,7 @@ def load_model(
     dtype = torch.bfloat16 if chosen == "bf16" and not masters else torch.float32
     digest = weights_digest(source.folder)
     implementation = ATTENTION_NAME if facts.packs else None  # None: transformers picks what the family supports
+    module: Any
     try:
         module = AutoModelForCausalLM.from_pretrained(
             source.folder,
@@ -66,7 +67,9 @@ def load_model(
     module.config.use_cache = False
     module.to(place).eval()
     freeze(module)
-    model = LoadedModel(facts, load_tokenizer(source), module, OutputLayer.of(module), digest, chosen, packs=facts.packs)
+    model = LoadedModel(
+        facts, load_tokenizer(source), module, OutputLayer.of(module), digest, chosen, packs=facts.packs
+    )
     model.ordinary_attention = _ordinary_attention(module, facts.packs)
     if not facts.packs:
         model.why_rows = f"the family {facts.family} is not on the list of those that pack"
@@ -139,7 +142,9 @@ def pick_precision(precision: str, device: torch.device) -> Precision:
     if precision != "bf16":
         raise ConfigError(f"Precision '{precision}' is unknown. Known: auto, fp32, bf16.")
     if not has_bf16(device):
-        raise ConfigError("This machine does not compute in bf16 natively (it would be slower than fp32). Use precision fp32.")
+        raise ConfigError(
+            "This machine does not compute in bf16 natively (it would be slower than fp32). Use precision fp32."
+        )
     return "bf16"
 
 
@@ -172,10 +177,12 @@ def _check_packing(model: LoadedModel) -> None:
     packed = packing.read(batch, [TokenLogps()], None, exact=True)["logps"]
     rows = ReadoutModel(model, layout="rows").read(batch, [TokenLogps()], None, exact=True)["logps"]
     if packing.attention_calls != model.facts.layers:
-        model.packs, model.why_rows = False, f"its attention was called {packing.attention_calls} times for {model.facts.layers} layers"
+        model.packs, model.why_rows = (
+            False,
+            f"its attention was called {packing.attention_calls} times for {model.facts.layers} layers",
+        )
     elif not torch.allclose(packed, rows, atol=_PACKING_TOLERANCE, rtol=0):
         worst = float((packed - rows).abs().max())
         model.packs, model.why_rows = False, f"packed and separate sequences differ by {worst:.1e} nats"
     if not model.packs:
         model.module.config._attn_implementation = model.ordinary_attention
-

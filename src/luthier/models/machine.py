@@ -32,7 +32,8 @@ def describe_machine() -> dict[str, Any]:
     }
     if torch.version.cuda and not torch.cuda.is_available():
         facts["hint"] = (
-            f"this torch is a CUDA {torch.version.cuda} build and no GPU is visible; a CPU build is several GB smaller: "
+            f"this torch is a CUDA {torch.version.cuda} build and no GPU is visible; a CPU build is several GB "
+            "smaller: "
             "pip install torch --index-url https://download.pytorch.org/whl/cpu"
         )
     return facts

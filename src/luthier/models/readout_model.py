@@ -143,7 +143,8 @@ class ReadoutModel(nn.Module):
             output = self.loaded.output
             if not output.verified:  # hidden states came out of the ordinary forward as logits
                 output = replace(output, linear=nn.Identity(), scale=1.0, softcap=None)
-            return read_chunks(hidden, batch.targets.token.to(device), output, readouts)
+            token = batch.targets.token.to(device)
+            return read_chunks(hidden, token, output, readouts, contexts=self._recompute_contexts)
 
     def _hidden(self, batch: Batch) -> Tensor:
         """Run the backbone and take the hidden states at the targets, `[P, D]` (`[P, V]` on the ordinary forward)."""
@@ -201,11 +202,10 @@ class ReadoutModel(nn.Module):
             attached.set_active(name == adapter)
 
     def _recompute_contexts(self) -> tuple[Any, Any]:
-        """Contexts of a checkpointed layer's forward and of its recomputation: adapter and attention of then, not now."""
+        """Contexts of a checkpointed part's forward and of its recomputation: all as it was then, not as it is now."""
         return nullcontext(), self._as_it_was(self._active, self.module.config._attn_implementation)
 
     @contextmanager
     def _as_it_was(self, adapter: str | None, implementation: str) -> Iterator[None]:
         with self._scope(adapter), self.loaded.attention(implementation):
             yield
-

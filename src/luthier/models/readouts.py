@@ -8,14 +8,15 @@ Shape letters: C targets of one chunk, P targets, V vocabulary, D width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, noop_context_fn
 
 from luthier.models.output_layer import OutputLayer
 
@@ -75,12 +76,22 @@ class NextTokenHits:
         return (chunk.logits.detach().argmax(-1) == chunk.token).float()
 
 
+Contexts = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
+"""Makes the contexts of a computation's forward and of its recomputation, as `torch.utils.checkpoint` takes them."""
+
+
 def read_chunks(
-    hidden: Tensor, token: Tensor, output: OutputLayer, readouts: Sequence[Readout], size: int = CHUNK
+    hidden: Tensor,
+    token: Tensor,
+    output: OutputLayer,
+    readouts: Sequence[Readout],
+    size: int = CHUNK,
+    contexts: Contexts = noop_context_fn,
 ) -> Mapping[str, Tensor]:
     """Compute readouts at all targets: `hidden [P, D]`, `token [P]` -> one `[P, …]` tensor a readout.
 
-    With gradients on, each chunk is recomputed in the backward instead of keeping its logits.
+    With gradients on, each chunk is recomputed in the backward instead of keeping its logits; `contexts` brings back
+    what was selected in the forward (the output layer may carry an adapter).
     """
 
     def compute(part: Tensor, ids: Tensor) -> tuple[Tensor, ...]:
@@ -91,7 +102,9 @@ def read_chunks(
     for start in range(0, hidden.shape[0], size):
         arguments = hidden[start : start + size], token[start : start + size]
         if torch.is_grad_enabled():
-            parts.append(checkpoint(compute, *arguments, use_reentrant=False, preserve_rng_state=False))
+            parts.append(checkpoint(compute, *arguments, use_reentrant=False, context_fn=contexts))
         else:
             parts.append(compute(*arguments))
-    return {readout.name: torch.cat(columns) for readout, columns in zip(readouts, zip(*parts, strict=True), strict=True)}
+    return {
+        readout.name: torch.cat(columns) for readout, columns in zip(readouts, zip(*parts, strict=True), strict=True)
+    }

@@ -1,4 +1,4 @@
-"""From what a person writes to a folder with weights: built-in name, local folder, PEFT folder, run directory, hub name."""
+"""From what a person writes (built-in or hub name, folder, PEFT folder, run directory) to a folder with weights."""
 
 from __future__ import annotations
 
@@ -89,7 +89,11 @@ def _from_run(spec: str, run: RunDirectory, listener: Listener | None) -> ModelS
 
 def _from_adapter(spec: str, folder: Path, listener: Listener | None) -> ModelSource:
     record = folder / ADAPTER_RECORD
-    base = read_json(record)["base"] if record.exists() else read_json(folder / "adapter_config.json")["base_model_name_or_path"]
+    base = (
+        read_json(record)["base"]
+        if record.exists()
+        else read_json(folder / "adapter_config.json")["base_model_name_or_path"]
+    )
     if not base:
         raise ModelError(f"{folder}/adapter_config.json does not name its base model (base_model_name_or_path).")
     below = find_model(base, listener)
@@ -104,9 +108,13 @@ def _from_hub(name: str) -> Path:
     try:
         folder = Path(snapshot_download(name, allow_patterns=_HUB_FILES))
     except GatedRepoError:
-        raise ModelError(f"{name} is gated: accept its terms on its hub page, then log in with: hf auth login.") from None
+        raise ModelError(
+            f"{name} is gated: accept its terms on its hub page, then log in with: hf auth login."
+        ) from None
     except RepositoryNotFoundError:
-        raise ModelError(f"No model '{name}' on the hub (or it is private: hf auth login). See: luthier list models.") from None
+        raise ModelError(
+            f"No model '{name}' on the hub (or it is private: hf auth login). See: luthier list models."
+        ) from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(
@@ -114,7 +122,9 @@ def _from_hub(name: str) -> Path:
             f"(--model {DEFAULT_MODEL}) or a local folder (--model path/to/folder)."
         ) from None
     if not list(folder.glob("*.safetensors")):
-        raise ModelError(f"{name} has no safetensors weights; pickled weights are refused. Convert them, or choose another model.")
+        raise ModelError(
+            f"{name} has no safetensors weights; pickled weights are refused. Convert them, or choose another model."
+        )
     return folder
 
 
@@ -137,7 +147,11 @@ def weight_files(folder: Path) -> list[Path]:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         pickles = sorted(p.name for p in folder.glob("*.bin")) + sorted(p.name for p in folder.glob("*.pt"))
-        found = f"only pickled weights ({pickles[0]}), which are refused because loading them runs code" if pickles else "no weights"
+        found = (
+            f"only pickled weights ({pickles[0]}), which are refused because loading them runs code"
+            if pickles
+            else "no weights"
+        )
         raise ModelError(f"{folder} holds {found}. Save the model as safetensors: model.save_pretrained(folder).")
     for file in files:
         _check_whole(file)
@@ -152,7 +166,9 @@ def _check_whole(file: Path) -> None:
     if head.startswith(b"version https://git-lfs"):
         raise ModelError(f"{file} is a Git-LFS pointer of {size} bytes, not the weights. Fetch them: git lfs pull.")
     if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
-        raise ModelError(f"{file} is an HTML page of {size} bytes, not weights: the download got an error page. Fetch it again.")
+        raise ModelError(
+            f"{file} is an HTML page of {size} bytes, not weights: the download got an error page. Fetch it again."
+        )
     header = int.from_bytes(head[:8], "little")
     if size < 8 or header > size:
         raise ModelError(f"{file} is broken ({size} bytes): probably a partial download. Fetch it again.")
@@ -160,7 +176,9 @@ def _check_whole(file: Path) -> None:
 
 def weights_digest(folder: Path) -> str:
     """Return a SHA-256 over a folder's weights and config; digests of unchanged files are remembered."""
-    return sha256_text(*(f"{file.name}:{_remembered_digest(file)}" for file in [*weight_files(folder), folder / "config.json"]))
+    return sha256_text(
+        *(f"{file.name}:{_remembered_digest(file)}" for file in [*weight_files(folder), folder / "config.json"])
+    )
 
 
 def _remembered_digest(file: Path) -> str:
@@ -191,13 +209,14 @@ def check_adapter_base(adapter: Path, digest: str, template_digest: str) -> None
     wanted = read_json(record)
     if wanted["base_digest"] != digest:
         raise GuardError(
-            f"The adapter {adapter} was trained on a base with digest {wanted['base_digest'][:12]}, but '{wanted['base']}' here has "
+            f"The adapter {adapter} was trained on a base with digest {wanted['base_digest'][:12]}, but "
+            f"'{wanted['base']}' here has "
             f"{digest[:12]}: its weights are not the same. Use the base it was trained on."
         )
     if wanted["template_digest"] != template_digest:
         raise GuardError(
-            f"The adapter {adapter} was trained with another chat template (digest {wanted['template_digest'][:12]}, here "
-            f"{template_digest[:12]}). A model asked in another form than it was taught answers badly; restore the template."
+            f"The adapter {adapter} was trained with another chat template (digest "
+            f"{wanted['template_digest'][:12]}, here "
+            f"{template_digest[:12]}). A model asked in another form than it was taught answers badly; restore the "
+            "template."
         )
-
-

@@ -21,7 +21,8 @@ def format_instruction(task: Task, known: Sequence[Example]) -> str:
         return f"Classify the following text. Answer with exactly one of these labels and nothing else: {labels}."
     if task.kind == "extraction":
         return (
-            "Read the following text and answer with one JSON object on one line and nothing else, with these fields in "
+            "Read the following text and answer with one JSON object on one line and nothing else, with these "
+            "fields in "
             f"this order:\n{describe_schema(task.schema or {})}"
         )
     words = [count_words(example.reference) for example in known]

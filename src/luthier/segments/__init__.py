@@ -7,4 +7,14 @@ G groups.
 from luthier.segments.forest import Batch, Segment, Targets, join, sequence_batch
 from luthier.segments.layouts import AttentionPlan, PackedLayout, RowsLayout, Span
 
-__all__ = ["AttentionPlan", "Batch", "PackedLayout", "RowsLayout", "Segment", "Span", "Targets", "join", "sequence_batch"]
+__all__ = [
+    "AttentionPlan",
+    "Batch",
+    "PackedLayout",
+    "RowsLayout",
+    "Segment",
+    "Span",
+    "Targets",
+    "join",
+    "sequence_batch",
+]

@@ -1,4 +1,4 @@
-"""The two layouts of a forest. Both give the same readouts in the same order, so nothing above `models` knows which ran.
+"""The two layouts of a forest. Both give the same readouts in the same order: nothing above `models` knows which ran.
 
 `PackedLayout` is one row of all segments, with a plan that says who sees whom: no padding, shared prefixes once.
 `RowsLayout` is one padded row a leaf, with an ordinary mask: the reference of every parity test, and the path of
@@ -49,7 +49,8 @@ class PackedLayout:
             [np.arange(o, o + len(s.tokens)) for o, s in zip(offsets, batch.segments, strict=True)]
         )
         spans = tuple(
-            Span(ranges[index], tuple(ranges[i] for i in batch.path(index)[:-1])) for index in range(len(batch.segments))
+            Span(ranges[index], tuple(ranges[i] for i in batch.path(index)[:-1]))
+            for index in range(len(batch.segments))
         )
         self.input_ids = torch.from_numpy(np.concatenate([s.tokens for s in batch.segments]))[None].to(device)
         self.position_ids = torch.from_numpy(positions)[None].to(device)

@@ -34,5 +34,7 @@ def run(config: Config, run: RunDirectory) -> None:
     written = sum(1 for _ in read_lines(target))
     cut = sum(answer.finish == "length" for answer in answers)
     failed = sum(answer.finish == "failed" for answer in answers)
-    run.listener.show(Row("answers", f"{written} in `{escape(str(target))}`; {cut} cut at the output limit, {failed} failed"))
+    run.listener.show(
+        Row("answers", f"{written} in `{escape(str(target))}`; {cut} cut at the output limit, {failed} failed")
+    )
     run.finish({"answers": written, "cut": cut, "failed": failed})

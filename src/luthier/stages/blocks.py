@@ -58,7 +58,8 @@ GLOSSARY = {
     "ROUGE-1 F": "Overlap of single words of answer and reference, from 0 to 1.",
     "token F1": "Overlap of the words of answer and reference, without articles and punctuation.",
     "field F1": "Share of the JSON fields that are right, counting missing and surplus ones as wrong.",
-    "interval": "If the same were done on new rows of the same kind again and again, 95 % of such intervals would hold the true score.",
+    "interval": "If the same were done on new rows of the same kind again and again, 95 % of such intervals would "
+    "hold the true score.",
     "LoRA": "Low-rank adaptation: the model stays as it is, small additions to its layers are trained.",
     "TF-IDF": "A classical method without a language model: word counts and a linear model.",
     "tune": "Rows that were learned from.",
@@ -87,7 +88,8 @@ def data_row(material: Material, parts: Parts) -> Row:
         f"{escape(dataset.description)}. {escape(dataset.mapping.explain())}. "
         + (f"**{bad} bad rows left out**" if bad else "0 bad rows"),
         f"{material.task.kind.replace('_', ' ')}: {escape(material.task.reason)}",
-        f"{sizes['tune']} to tune | {sizes['choose']} to choose | **{sizes['confirm']} to confirm**, unseen until the end",
+        f"{sizes['tune']} to tune | {sizes['choose']} to choose | **{sizes['confirm']} to confirm**, unseen until "
+        "the end",
         *map(escape, parts.notes),
         escape(material.task.advice(sizes["tune"])),
         power_sentence(sizes["confirm"]),
@@ -102,7 +104,7 @@ def power_sentence(rows: int) -> str:
         return f"{rows} rows are too few to show any difference"
     return (
         f"{rows} rows can show a difference of about {round(100 * smallest)} points "
-        f"(80 % power, if {DISCORDANCE:.0%} of the answers differ)"
+        f"(80 % power, if {100 * DISCORDANCE:.0f} % of the answers differ)"
     )
 
 
@@ -138,7 +140,11 @@ def _series(name: str, lines: Sequence[Mapping[str, Any]], key: str) -> Series:
 
 
 def examples_block(
-    examples: Sequence[Example], before: Sequence[Answer], after: Sequence[Answer], gains: Sequence[float], most: int = 5
+    examples: Sequence[Example],
+    before: Sequence[Answer],
+    after: Sequence[Answer],
+    gains: Sequence[float],
+    most: int = 5,
 ) -> list[Block]:
     """Show one answer before and after, then the most improved and the most worsened ones."""
     order = sorted(range(len(examples)), key=lambda i: -gains[i])
@@ -167,9 +173,16 @@ def lengths_table(lengths: Mapping[str, Any]) -> Table:
     names = ("count", "mean", "std", "minimum", "q1", "median", "q3", "maximum")
     columns = [Column("tokens"), *(Column(name, "right") for name in names if name in lengths["prompt"])]
     rows = [
-        [part, *(f"{lengths[part][c.title]:.4g}" for c in columns[1:])] for part in ("prompt", "answer") if part in lengths
+        [part, *(f"{lengths[part][c.title]:.4g}" for c in columns[1:])]
+        for part in ("prompt", "answer")
+        if part in lengths
     ]
-    return Table(columns, rows, title="Lengths", caption=f"Output limit: {lengths['output_limit']} tokens (longest answer x 1.25)")
+    return Table(
+        columns,
+        rows,
+        title="Lengths",
+        caption=f"Output limit: {lengths['output_limit']} tokens (longest answer x 1.25)",
+    )
 
 
 def reproduce(run: RunDirectory) -> list[Block]:
@@ -177,7 +190,11 @@ def reproduce(run: RunDirectory) -> list[Block]:
     manifest = run.manifest
     environment = manifest["environment"]
     pairs = [(name, str(version)) for name, version in environment["packages"].items() if version]
-    pairs += [("python", environment["python"]), ("platform", environment["platform"]), ("cores", str(environment["cores"]))]
+    pairs += [
+        ("python", environment["python"]),
+        ("platform", environment["platform"]),
+        ("cores", str(environment["cores"])),
+    ]
     if environment.get("memory_bytes"):
         pairs.append(("memory", size(environment["memory_bytes"])))
     recipe = yaml.safe_dump(run.recipe, sort_keys=False, allow_unicode=True)

@@ -22,7 +22,12 @@ def card_blocks(run: RunDirectory, results: list[Block]) -> list[Block]:
         ),
         *results,
         Heading("Loading it without Luthier"),
-        Code(_LOAD_ADAPTER.format(base=_base_folder(run), folder=folder) if adapter else _LOAD_MODEL.format(folder=folder), "python"),
+        Code(
+            _LOAD_ADAPTER.format(base=_base_folder(run), folder=folder)
+            if adapter
+            else _LOAD_MODEL.format(folder=folder),
+            "python",
+        ),
         Text(
             "Ask it in the chat template of the tokenizer, as it was taught: "
             "`tokenizer.apply_chat_template(messages, add_generation_prompt=True)`."

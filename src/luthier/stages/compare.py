@@ -13,7 +13,7 @@ from luthier.core.run import RunDirectory
 from luthier.evaluation.comparison import Comparison, adjust_for_claims, compare
 from luthier.evaluation.opening import winner_of
 from luthier.evaluation.statistics import Scores
-from luthier.reporting.blocks import Column, Row, Table
+from luthier.reporting.blocks import CellLike, Column, Row, Table
 from luthier.reporting.inline import escape
 from luthier.stages.asking import metrics_for, open_for, read_for, task_for
 from luthier.stages.blocks import score_cell, title_of
@@ -80,10 +80,16 @@ def _chunks(examples: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 def _show(
-    specs: Sequence[str], scores: Sequence[Scores], names: Sequence[str], comparisons: Sequence[Comparison], listener: Listener
+    specs: Sequence[str],
+    scores: Sequence[Scores],
+    names: Sequence[str],
+    comparisons: Sequence[Comparison],
+    listener: Listener,
 ) -> None:
     columns = [Column(f"{len(scores[0])} rows"), *(Column(title_of(name), "right") for name in names)]
-    rows = [[spec, *(score_cell(s, name) for name in names)] for spec, s in zip(specs, scores, strict=True)]
+    rows: list[list[CellLike]] = []
+    for spec, found in zip(specs, scores, strict=True):
+        rows.append([spec, *(score_cell(found, name) for name in names)])
     listener.show(Table(columns, rows))
     candidates = [spec for _ in names for spec in specs[1:]]
     lines = [escape(c.sentence(specs[0], spec)) for spec, c in zip(candidates, comparisons, strict=True)]

@@ -37,13 +37,20 @@ def run(config: Config, run: RunDirectory) -> None:
         task=task.to_json(),
         answers="evaluation/answers.jsonl",
     )
-    run.listener.show(Row("data", [f"{escape(dataset.description)}. {escape(dataset.mapping.explain())}", escape(task.reason)]))
+    run.listener.show(
+        Row("data", [f"{escape(dataset.description)}. {escape(dataset.mapping.explain())}", escape(task.reason)])
+    )
     answerer = open_for(config.answerer, examples, config.precision, run.listener)
     answers = collect_answers(answerer, examples, run, "answers")
     scores = run.once("scores", lambda: Scores.measure(answerer.identity, examples, answers, metrics), Scores.from_json)
     columns = [Column(f"{len(scores)} rows"), *(Column(title_of(name), "right") for name in scores.names)]
     table = Table(columns, [[config.answerer, *(score_cell(scores, name) for name in scores.names)]])
     run.listener.show(table)
-    write_html(run.path / "report.html", f"{config.answerer} on {config.data.path}", [table, *reproduce(run)], glossary=GLOSSARY)
+    write_html(
+        run.path / "report.html",
+        f"{config.answerer} on {config.data.path}",
+        [table, *reproduce(run)],
+        glossary=GLOSSARY,
+    )
     run.listener.show(Row("report", f"`{escape(str(run.path / 'report.html'))}`"))
     run.finish({"metric": scores.names[0], "value": scores.value(scores.names[0])})

@@ -24,7 +24,9 @@ from luthier.stages.blocks import data_row, lengths_table
 from luthier.stages.material import Material
 
 
-def check_data(path: str, read: Mapping[str, Any], kind: str | None, model: str | None, listener: Listener) -> dict[str, Any]:
+def check_data(
+    path: str, read: Mapping[str, Any], kind: str | None, model: str | None, listener: Listener
+) -> dict[str, Any]:
     """Report dialect, bad rows, task, lengths, near-duplicates and parts; returns them as JSON."""
     dataset = read_examples(path, ReadOptions.parse(read, "reading"))
     examples = dataset.examples
@@ -46,7 +48,9 @@ def check_data(path: str, read: Mapping[str, Any], kind: str | None, model: str 
         listener.show(data_row(Material(dataset, task, parts), parts))
         found |= {"parts": parts.sizes, "task": task.to_json()}
     except DataError as error:
-        listener.show(Row("data", [f"{escape(dataset.description)}. {escape(dataset.mapping.explain())}", escape(str(error))]))
+        listener.show(
+            Row("data", [f"{escape(dataset.description)}. {escape(dataset.mapping.explain())}", escape(str(error))])
+        )
         found["problem"] = str(error)
     listener.show(lengths_table(found["lengths"]))
     listener.show(Row("rows", f"{found['near_duplicates']} near-duplicates; {len(dataset.bad_rows)} bad rows"))

@@ -45,13 +45,17 @@ class Config(config.Config):
 
     data: DataConfig
     model: str = Field(DEFAULT_MODEL, description="name, folder or run")
-    precision: str = Field("auto", description="fp32, bf16, or auto: bf16 compute with fp32 masters where the machine has it")
+    precision: str = Field(
+        "auto", description="fp32, bf16, or auto: bf16 compute with fp32 masters where the machine has it"
+    )
     adapter: dict[str, Any] = Field(default_factory=lambda: {"method": "lora"}, description="method and its settings")
     objective: str = Field("sft", description="what is minimised")
     batch: BatchConfig = BatchConfig()
     training: TrainingConfig = TrainingConfig()
     seed: int = Field(0, description="seed of initialisation, order and dropout")
-    prove_on: Literal["choose", "confirm"] = Field("confirm", description="the part that before and after are measured on")
+    prove_on: Literal["choose", "confirm"] = Field(
+        "confirm", description="the part that before and after are measured on"
+    )
     compare_before: bool = Field(True, description="also measure the model before tuning, and compare")
 
 
@@ -69,7 +73,9 @@ def run(config: Config, run: RunDirectory) -> None:
     material = read_material(config.data, run)
     source = find_model(config.model, run.listener)
     if source.adapter is not None:
-        raise ConfigError(f"{config.model} is an adapter on {source.base}. Merge it first (luthier merge), or tune its base.")
+        raise ConfigError(
+            f"{config.model} is an adapter on {source.base}. Merge it first (luthier merge), or tune its base."
+        )
     method = _method(config)
     objective = OBJECTIVES.get(config.objective)()
     check_compatible(source.facts(), [method, objective])
@@ -86,7 +92,9 @@ def run(config: Config, run: RunDirectory) -> None:
     work = PackedSource([r.batch() for r in tune], objective, config.batch, config.training.epochs, config.seed)
     rate = config.training.learning_rate or method.default_learning_rate
     warmup = round(work.total_steps * config.training.warmup_share)
-    engine = SingleDeviceEngine(readout, config.training.optimizer, Schedule(rate, work.total_steps, warmup, config.training.schedule))
+    engine = SingleDeviceEngine(
+        readout, config.training.optimizer, Schedule(rate, work.total_steps, warmup, config.training.schedule)
+    )
     stopping = EarlyStopping(config.training.patience)
     state = TrainingState(engine, work, config.training.clip, parts={"early_stopping": stopping})
     _seed_dropout(config.seed)
@@ -124,7 +132,11 @@ def run(config: Config, run: RunDirectory) -> None:
     run.update(measured={"memory_bytes": peak_memory_bytes()})
     write_reports(run, config, material, Outcome(after, before, comparison))
     checkpoints.remove()
-    run.finish(comparison.to_json() if comparison else {"metric": material.task.metric, "value": after.value(material.task.metric)})
+    run.finish(
+        comparison.to_json()
+        if comparison
+        else {"metric": material.task.metric, "value": after.value(material.task.metric)}
+    )
 
 
 def _method(config: Config) -> Any:
@@ -147,7 +159,10 @@ def _train(
     if checkpoints.resume_newest_that_verifies(state, run.listener.say):
         run.listener.say(f"going on at step {state.step} of {total}")
     run.forget_after(state.step)
-    with run.listener.track("tuning", total, "steps") as progress, TensorBoardLog(run.path / "tensorboard", state.step) as board:
+    with (
+        run.listener.track("tuning", total, "steps") as progress,
+        TensorBoardLog(run.path / "tensorboard", state.step) as board,
+    ):
         progress.advance(state.step)
         began = time.monotonic()
         for record in () if stopping.satisfied else fit(state):
@@ -182,7 +197,9 @@ def _scores(answerer: Prompted, material: Material, config: Config, run: RunDire
     name = config.prove_on if when == "after" else f"before_{config.prove_on}"
     answers = collect_answers(answerer, examples, run, name)
     return run.once(
-        f"scores_{name}", lambda: Scores.measure(answerer.identity, examples, answers, material.metrics), Scores.from_json
+        f"scores_{name}",
+        lambda: Scores.measure(answerer.identity, examples, answers, material.metrics),
+        Scores.from_json,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from luthier.core.files import write_atomically
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import read_answers
-from luthier.reporting.blocks import Block, Heading, KeyValues, Row, Table, Verdict
+from luthier.reporting.blocks import Block, CellLike, Heading, KeyValues, Row, Table, Verdict
 from luthier.reporting.blocks import Column as _Column
 from luthier.reporting.html import write_html
 from luthier.reporting.inline import escape
@@ -30,7 +30,12 @@ from luthier.stages.material import Lengths, Material
 if TYPE_CHECKING:
     from luthier.stages.tune import Config, Outcome
 
-_TONES: dict[str, Any] = {"better": "good", "worse": "bad", "as good within the margin": "neutral", "not shown": "unknown"}
+_TONES: dict[str, Any] = {
+    "better": "good",
+    "worse": "bad",
+    "as good within the margin": "neutral",
+    "not shown": "unknown",
+}
 
 
 def announce(run: RunDirectory, config: Config, material: Material, lengths: Lengths) -> None:
@@ -54,7 +59,10 @@ def write_reports(run: RunDirectory, config: Config, material: Material, outcome
     metric = material.task.metric
     columns = [_Column(), *(_Column(title_of(m.name), "right") for m in material.metrics)]
     entries = [("before", outcome.before), ("after", outcome.after)]
-    rows = [[name, *(score_cell(s, m.name) for m in material.metrics)] for name, s in entries if s is not None]
+    rows: list[list[CellLike]] = []
+    for name, scores in entries:
+        if scores is not None:
+            rows.append([name, *(score_cell(scores, m.name) for m in material.metrics)])
     part = config.prove_on
     table = Table(columns, rows, title=f"Scores on {part} ({len(outcome.after)} rows)")
     verdict = _verdict(outcome, metric)
@@ -65,7 +73,13 @@ def write_reports(run: RunDirectory, config: Config, material: Material, outcome
     blocks += _examples(run, config, material, outcome)
     blocks += [Heading("Data"), data_row(material, material.parts), *sample_rows(material)]
     blocks += [lengths_table(run.manifest["lengths"]), Heading("Cost"), _cost(run), *reproduce(run)]
-    write_html(run.path / "report.html", f"Tuning {run.manifest['model']['name']}", blocks, subtitle=escape(str(run.path)), glossary=GLOSSARY)
+    write_html(
+        run.path / "report.html",
+        f"Tuning {run.manifest['model']['name']}",
+        blocks,
+        subtitle=escape(str(run.path)),
+        glossary=GLOSSARY,
+    )
     write_atomically(run.path / "card.md", to_markdown(card_blocks(run, [verdict, table])))
     listener.show(Row("report", f"`{escape(str(run.path / 'report.html'))}`"))
 
@@ -74,7 +88,9 @@ def _verdict(outcome: Outcome, metric: str) -> Verdict:
     comparison = outcome.comparison
     if comparison is None:
         value = outcome.after.interval(metric)
-        return Verdict(f"{title_of(metric)} {value.value:.3f} [{value.low:.3f}, {value.high:.3f}] after tuning.", "neutral")
+        return Verdict(
+            f"{title_of(metric)} {value.value:.3f} [{value.low:.3f}, {value.high:.3f}] after tuning.", "neutral"
+        )
     return Verdict(escape(comparison.sentence("the model before", "the tuned model")), _TONES[comparison.verdict])
 
 
@@ -84,7 +100,10 @@ def _examples(run: RunDirectory, config: Config, material: Material, outcome: Ou
     metric = material.task.metric
     gains = outcome.after.frame()[metric] - outcome.before.frame()[metric]
     folder = run.path / "evaluation"
-    before, after = read_answers(folder / f"before_{config.prove_on}.jsonl"), read_answers(folder / f"{config.prove_on}.jsonl")
+    before, after = (
+        read_answers(folder / f"before_{config.prove_on}.jsonl"),
+        read_answers(folder / f"{config.prove_on}.jsonl"),
+    )
     return examples_block(material.parts[config.prove_on], before, after, gains.tolist())
 
 

@@ -46,8 +46,8 @@ FAMILIES: Mapping[str, dict[str, Any]] = {
 def tiny_model(folder: Path, family: str = "llama", *, seed: int = 0) -> Path:
     """Write a random model of a family with tokenizer and chat template; returns the folder.
 
-    About 30,000 parameters, 3 layers, a byte-level vocabulary of 259. Weights are drawn wide (0.2), so that logits differ
-    clearly and a wrong mask shows.
+    About 30,000 parameters, 3 layers, a byte-level vocabulary of 259. Weights are drawn wide (0.2), so that logits
+    differ clearly and a wrong mask shows.
 
     Raises:
         ConfigError: for an unknown family.
@@ -59,7 +59,7 @@ def tiny_model(folder: Path, family: str = "llama", *, seed: int = 0) -> Path:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     tokenizer = byte_tokenizer()
-    config_class = CONFIG_MAPPING[family.removesuffix("_untied")]
+    config_class: Any = CONFIG_MAPPING[family.removesuffix("_untied")]
     ids = {"bos_token_id": None, "eos_token_id": 2, "pad_token_id": 0}
     config = config_class(vocab_size=len(tokenizer), **ids, **FAMILIES[family])
     with torch.random.fork_rng(devices=[]):

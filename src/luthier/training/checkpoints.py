@@ -1,7 +1,8 @@
 """Checkpoints that are whole or absent.
 
-A checkpoint is staged in a folder of its own, every file synced, a manifest with sizes and SHA-256 written last, and the
-folder renamed. Resume takes the newest that verifies and says which it skipped. Tensors are safetensors, all else JSON.
+A checkpoint is staged in a folder of its own, every file synced, a manifest with sizes and SHA-256 written last, and
+the folder renamed. Resume takes the newest that verifies and says which it skipped. Tensors are safetensors, all else
+JSON.
 """
 
 from __future__ import annotations
@@ -116,4 +117,3 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _without_random(tensors: dict[str, Any]) -> dict[str, Any]:
     return {name: tensor for name, tensor in tensors.items() if not name.startswith("random/")}
-

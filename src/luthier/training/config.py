@@ -12,7 +12,9 @@ class TrainingConfig(Config):
     """How long and how fast."""
 
     epochs: float = Field(3.0, gt=0, description="passes over the rows to learn from; 2 to 4 is usual")
-    learning_rate: float | None = Field(None, gt=0, description="peak learning rate; by default the adapter method's own")
+    learning_rate: float | None = Field(
+        None, gt=0, description="peak learning rate; by default the adapter method's own"
+    )
     schedule: ScheduleName = Field("cosine", description="shape after the warm-up: constant, linear or cosine to zero")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="share of the steps over which the rate rises")
     clip: float | None = Field(1.0, gt=0, description="largest gradient norm; null does not clip")

@@ -24,7 +24,9 @@ class BatchConfig(Config):
     """How sequences make a step."""
 
     sequences: int = Field(8, ge=1, description="sequences an optimizer step (the batch size)")
-    micro_tokens: int = Field(2048, ge=1, description="tokens computed at once; bounds memory, does not change the result")
+    micro_tokens: int = Field(
+        2048, ge=1, description="tokens computed at once; bounds memory, does not change the result"
+    )
 
 
 class WorkSource(Stateful, Protocol):
@@ -99,7 +101,8 @@ class PackedSource:
         """
         if state["digest"] != self._digest:
             raise GuardError(
-                f"The data, batch size or seed differ from those of the checkpoint (digest {state['digest'][:12]}, here "
+                f"The data, batch size or seed differ from those of the checkpoint (digest {state['digest'][:12]}, "
+                "here "
                 f"{self._digest[:12]}): going on would not give the run that was begun. Start a new one."
             )
         self._step = int(state["step"])

@@ -67,7 +67,10 @@ def train_step(engine: Engine, work: Sequence[Work], clip: float | None = 1.0) -
         output = engine.forward(piece)
         loss = weighted_loss(piece, output.totals, units)
         if not torch.isfinite(loss):
-            raise GuardError(f"The loss is not finite ({loss.item()}); stopped before it reached the weights. Lower training.learning_rate.")
+            raise GuardError(
+                f"The loss is not finite ({loss.item()}); stopped before it reached the weights. Lower "
+                "training.learning_rate."
+            )
         engine.backward(loss * engine.averaging, last=index == len(work) - 1)
         loss_sum += float(loss.detach())
         found, counted = output.metrics.get("hits", (torch.zeros(()), torch.zeros(())))

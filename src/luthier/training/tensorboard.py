@@ -24,7 +24,7 @@ class TensorBoardLog:
     def __enter__(self) -> TensorBoardLog:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(self._folder), purge_step=self._step + 1)  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(self._folder), purge_step=self._step + 1)
         return self
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:

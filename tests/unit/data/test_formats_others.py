@@ -50,7 +50,9 @@ def test_parquet_rows_become_json_values(tmp_path: Path) -> None:
 
 
 def test_bytes_that_are_no_text_are_a_bad_row(tmp_path: Path) -> None:
-    file = read_raw(Content.load(write_parquet(tmp_path / "rows.parquet", {"text": ["a", "b"], "raw": [b"\xff", b"x"]})))
+    file = read_raw(
+        Content.load(write_parquet(tmp_path / "rows.parquet", {"text": ["a", "b"], "raw": [b"\xff", b"x"]}))
+    )
     assert [row.line for row in file.rows] == [2]
     assert (file.bad[0].line, file.bad[0].problem) == (1, "column 'raw' holds bytes or escapes that are no character")
 
@@ -81,7 +83,11 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 1234
         ("book.csv", b"PK\x03\x04\x14\x00", "is a zip archive or an Excel workbook. Export the table as CSV"),
         ("rows.csv", b"\x1f\x8b\x08\x00", "is compressed with gzip. Unpack it first"),
         ("rows.csv", b"text,label\nabc\x00\x01\x02,d\n" * 5, "is a binary file of an unknown kind"),
-        ("rows.csv", b"text,label\ncaf\x81\x8d,d\n", "is not valid UTF-8, UTF-16 or Windows-1252: byte 0x81 near line 2"),
+        (
+            "rows.csv",
+            b"text,label\ncaf\x81\x8d,d\n",
+            "is not valid UTF-8, UTF-16 or Windows-1252: byte 0x81 near line 2",
+        ),
         ("rows.csv", b"\xff\xfea\x00b", "is not valid UTF-16"),
     ],
 )

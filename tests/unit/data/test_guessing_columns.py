@@ -9,7 +9,9 @@ from luthier.data import ReadOptions, RowMapping
 from luthier.data.guessing import guess_mapping
 
 
-def guess(columns: str | list[str], rows: list[dict[str, Any]] | None = None, *, need: bool = True, **options: Any) -> RowMapping:
+def guess(
+    columns: str | list[str], rows: list[dict[str, Any]] | None = None, *, need: bool = True, **options: Any
+) -> RowMapping:
     names = columns.split() if isinstance(columns, str) else columns
     rows = rows or [{name: f"some words of {name} {n}" for name in names} for n in range(3)]
     return guess_mapping("tickets.csv", names, rows, ReadOptions(**options), need_answers=need)
@@ -48,7 +50,10 @@ def test_common_names(columns: str, prompt: str, answer: str) -> None:
 
 def test_the_guess_is_said_in_words() -> None:
     assert guess("text label").explain() == "prompt <- text, answer <- label"
-    rows = [{"id": n, "title": "t t", "text": "x x", "label": '{"a": 1}', "split": s} for n, s in enumerate(["train", "test"])]
+    rows = [
+        {"id": n, "title": "t t", "text": "x x", "label": '{"a": 1}', "split": s}
+        for n, s in enumerate(["train", "test"])
+    ]
     mapping = guess("id title text label split", rows)
     assert mapping.explain() == "prompt <- title + text, answer <- label (JSON), id <- id, split <- split"
 
@@ -63,7 +68,8 @@ def test_the_guess_is_said_in_words() -> None:
         ),
         (
             "prompt chosen rejected",
-            "tickets.csv: no column is known to be the answer. Columns: prompt, chosen, rejected. Say which, for example "
+            "tickets.csv: no column is known to be the answer. Columns: prompt, chosen, rejected. Say which, for "
+            "example "
             "--answer chosen. If these columns are a row of data, put a header row above it.",
         ),
         (
@@ -73,7 +79,8 @@ def test_the_guess_is_said_in_words() -> None:
         ),
         (
             "one two label",
-            "tickets.csv: it is not clear which columns make the prompt. Columns: one, two, label. Say which, for example "
+            "tickets.csv: it is not clear which columns make the prompt. Columns: one, two, label. Say which, for "
+            "example "
             "--prompt '{one}' or --prompt '{one}\\n\\n{two}'.",
         ),
         (
@@ -95,9 +102,7 @@ def test_ambiguous_columns_are_an_error_that_shows_them_and_the_flag(columns: st
 
 
 def test_what_the_user_says_is_taken() -> None:
-    mapping = guess(
-        "a b c d", prompt=r"Say:\n{a}", answer="b", system="Be brief, please.", cluster="c", id="d"
-    )
+    mapping = guess("a b c d", prompt=r"Say:\n{a}", answer="b", system="Be brief, please.", cluster="c", id="d")
     assert mapping.prompt_template.render({"a": "x"}) == "Say:\nx"
     assert (mapping.answer, mapping.system, mapping.cluster, mapping.id) == ("b", "Be brief, please.", "c", "d")
     assert guess("a b", prompt="a", answer="b").prompt == "{a}"

@@ -111,7 +111,13 @@ def test_all_malformed_rows_are_collected_with_their_lines() -> None:
 
 
 def test_the_last_assistant_turn_is_the_reference_and_weights_are_kept() -> None:
-    turns = [turn("developer", "S"), turn("user", "a"), turn("assistant", "b", weight=0), turn("user", "c"), turn("assistant", "d")]
+    turns = [
+        turn("developer", "S"),
+        turn("user", "a"),
+        turn("assistant", "b", weight=0),
+        turn("user", "c"),
+        turn("assistant", "d"),
+    ]
     (example,) = apply({"messages": turns}, **MESSAGES).examples
     assert example.references == ("d",)
     assert example.messages == (
@@ -165,7 +171,9 @@ def test_messages_that_end_in_a_question_are_fine_where_no_answer_is_needed() ->
 def test_prompt_and_completion_as_messages() -> None:
     mapping = {"prompt": "{prompt}", "answer": "completion"}
     row = {"prompt": [turn("system", "S"), turn("user", "a")], "completion": [turn("assistant", "b")]}
-    mapped = apply(row, {"prompt": "p", "completion": "c"}, {"prompt": [turn("user", "a")], "completion": "b"}, **mapping)
+    mapped = apply(
+        row, {"prompt": "p", "completion": "c"}, {"prompt": [turn("user", "a")], "completion": "b"}, **mapping
+    )
     assert [(len(e.messages), e.references) for e in mapped.examples] == [(2, ("b",)), (1, ("c",)), (1, ("b",))]
     bad = apply({"prompt": "p", "completion": [turn("assistant", "b"), turn("user", "c")]}, **mapping)
     assert bad.bad[0].problem == "the messages end in a turn of role 'user'"
@@ -192,7 +200,9 @@ def test_hashed_names_do_not_depend_on_the_order() -> None:
 def test_names_stay_when_prompt_answers_split_or_format_change() -> None:
     plain = apply({"text": "t", "label": "a", "n": "3"}, **COLUMNS).examples[0].id
     assert apply({"text": "t", "n": 3}, need=False, **COLUMNS).examples[0].id == plain
-    assert apply({"text": "t", "label": "b", "n": 3.0}, prompt="Read: {text} {n}", answer="label").examples[0].id == plain
+    assert (
+        apply({"text": "t", "label": "b", "n": 3.0}, prompt="Read: {text} {n}", answer="label").examples[0].id == plain
+    )
     assert apply({"text": "t", "label": "a", "n": 3, "part": "test"}, **COLUMNS, split="part").examples[0].id == plain
     assert apply({"text": "u", "label": "a", "n": "3"}, **COLUMNS).examples[0].id != plain
 
@@ -218,7 +228,10 @@ def test_id_columns_must_be_unique_and_filled() -> None:
 
 
 def test_clusters_and_given_parts() -> None:
-    rows = [{"text": str(n), "label": "y", "user": n % 2, "part": p} for n, p in enumerate(["Train", "dev", "TEST", "trian"])]
+    rows = [
+        {"text": str(n), "label": "y", "user": n % 2, "part": p}
+        for n, p in enumerate(["Train", "dev", "TEST", "trian"])
+    ]
     mapped = apply(*rows, **COLUMNS, cluster="user", split="part")
     assert [e.cluster for e in mapped.examples] == ["0", "1", "0"]
     assert list(mapped.given.values()) == ["tune", "choose", "confirm"]

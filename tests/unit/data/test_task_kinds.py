@@ -105,7 +105,8 @@ def test_rows_without_answers_and_with_equal_answers() -> None:
     with pytest.raises(DataError) as caught:
         require_different_answers(rows(["yes"] * 40))
     assert str(caught.value) == (
-        "All 40 rows have the same answer ('yes'), so there is nothing to learn. Check --answer, or add rows with other "
+        "All 40 rows have the same answer ('yes'), so there is nothing to learn. Check --answer, or add rows with "
+        "other "
         "answers."
     )
     require_different_answers(rows(["yes", "no"]))
@@ -151,7 +152,9 @@ def test_enums_only_where_a_new_value_is_unlikely() -> None:
 
 
 def test_nested_objects_and_lists() -> None:
-    found = properties({"who": {"name": "a"}, "tags": ["x", "y"]}, {"who": {"name": "b"}, "tags": []}, {"who": None, "tags": []})
+    found = properties(
+        {"who": {"name": "a"}, "tags": ["x", "y"]}, {"who": {"name": "b"}, "tags": []}, {"who": None, "tags": []}
+    )
     assert found["who"] == {
         "type": ["object", "null"],
         "properties": {"name": {"type": "string"}},

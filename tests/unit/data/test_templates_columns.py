@@ -23,7 +23,7 @@ def test_whatever_could_be_a_column_is_one_so_that_typos_do_not_pass() -> None:
 
 
 def test_names_of_columns_are_taken_as_they_are() -> None:
-    template = Template.compile("{Why?} {a \"b\"}", columns=["Why?", 'a "b"'])
+    template = Template.compile('{Why?} {a "b"}', columns=["Why?", 'a "b"'])
     assert template.placeholders == (Placeholder("Why?"), Placeholder('a "b"'))
     assert Template.compile("{Why?}").placeholders == (Placeholder("Why", optional=True),)
 

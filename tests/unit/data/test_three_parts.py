@@ -89,8 +89,10 @@ def test_too_few_rows_or_groups_are_one_sentence() -> None:
     with pytest.raises(DataError) as caught:
         split([example(n, sentence(n % 2)) for n in range(60)])
     assert str(caught.value) == (
-        "The 60 rows form only 2 group(s) of near-duplicates or of one cluster (the largest has 30 rows), too few to fill "
-        "three parts without the same text in two of them. Add rows that differ, or give the parts yourself in a column "
+        "The 60 rows form only 2 group(s) of near-duplicates or of one cluster (the largest has 30 rows), too few "
+        "to fill "
+        "three parts without the same text in two of them. Add rows that differ, or give the parts yourself in a "
+        "column "
         "'split' with train, validation and test."
     )
 
@@ -139,7 +141,8 @@ def test_one_held_out_part_confirms_and_choose_comes_out_of_train(sizes: tuple[i
     assert 15 <= len(parts.choose) <= 45
     assert len(parts.tune) + len(parts.choose) == 90
     assert parts.notes == (
-        f"Only train and {name} are given: {len(parts.choose)} row(s) of train are set aside to choose on; {name} confirms.",
+        f"Only train and {name} are given: {len(parts.choose)} row(s) of train are set aside to choose on; {name} "
+        "confirms.",
     )
 
 
@@ -150,7 +153,8 @@ def test_given_parts_that_cannot_be_used() -> None:
     with pytest.raises(DataError) as caught:
         split(rows, given=given(rows, 50, 7, 3))  # type: ignore[arg-type]
     assert str(caught.value) == (
-        "The given parts leave 50 rows to learn from, 7 to choose on and 3 to confirm on; each needs at least 5. Add rows, "
+        "The given parts leave 50 rows to learn from, 7 to choose on and 3 to confirm on; each needs at least 5. "
+        "Add rows, "
         "or give no parts and let the rows be divided."
     )
     parts = split(rows, given=given(rows, 40, 8, 8))  # type: ignore[arg-type]

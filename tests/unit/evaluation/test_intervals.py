@@ -13,7 +13,7 @@ from scipy.stats import binomtest, t
 from luthier.core.errors import ConfigError
 from luthier.evaluation.metrics import build_metric
 from luthier.evaluation.statistics import Interval, against_target
-from luthier.evaluation.statistics.intervals import difference_interval, score_interval
+from luthier.evaluation.statistics.intervals import _mid_quantiles, difference_interval, score_interval
 from luthier.evaluation.statistics.resampling import bootstrap, cluster_codes, leave_one_out, statistic_of
 from luthier.evaluation.statistics.shares import paired_share_interval, wilson
 from luthier.evaluation.statistics.targets import TargetCheck
@@ -158,6 +158,12 @@ def test_skew_is_seen() -> None:
     rows = (np.linspace(0.01, 0.99, 40) ** 6)[:, None]
     own = score_interval(F1, rows, np.arange(40))
     assert own.high - own.value > 1.2 * (own.value - own.low)
+
+
+def test_quantiles_take_ties_at_the_middle_of_their_step() -> None:
+    # Half of the values are 0: their step goes from 0 to 0.5, its middle is 0.25.
+    assert _mid_quantiles(np.array([0.0, 0, 1, 1]), [0.01, 0.25, 0.5, 0.75, 0.99]) == (0.0, 0.0, 0.5, 1.0, 1.0)
+    assert _mid_quantiles(np.array([1.0, 2, 3, 4]), [0.125, 0.5]) == (1.0, 2.5)
 
 
 def test_few_clusters_get_students_interval_within_bounds() -> None:

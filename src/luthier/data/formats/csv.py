@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from luthier.core.errors import BadRow, DataError
-from luthier.data.formats.raw import Content, RawFile, RawRow
+from luthier.data.formats.raw import Content, RawFile, RawRow, printable
 
 DELIMITERS = (",", ";", "\t")
 _NAMES = {",": "','", ";": "';'", "\t": "tab"}
@@ -181,4 +181,4 @@ def _problem(record: _Record, width: int) -> tuple[str, str, str] | None:
 
 
 def _shown(names: Sequence[str]) -> str:
-    return ", ".join(f"'{name[:40]}'" for name in names)
+    return ", ".join(f"'{printable(name)}'" for name in names)

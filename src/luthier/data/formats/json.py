@@ -9,7 +9,7 @@ from typing import Any
 
 from luthier.core.errors import BadRow, DataError
 from luthier.data.formats import jsonl
-from luthier.data.formats.raw import Content, RawFile, RawRow, columns_of
+from luthier.data.formats.raw import Content, RawFile, RawRow, columns_of, printable
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _EXPECTED = "a list of JSON objects"
@@ -81,7 +81,7 @@ def _items(content: Content, value: Any) -> Iterator[tuple[int, Any]]:
         return
     name = _name_of_rows(value)
     if name is None:
-        keys = ", ".join(f"'{key[:40]}'" for key in list(value)[:10]) or "none"
+        keys = ", ".join(f"'{printable(key)}'" for key in list(value)[:10]) or "none"
         raise DataError(
             f"{content.path} is an object with the keys {keys}, and not exactly one of them holds a list of objects. "
             f"Expected {_EXPECTED}, or an object that holds one; keep one list, or write one object a line."

@@ -139,11 +139,15 @@ def with_usable_rows(file: RawFile) -> RawFile:
 
 
 def _undecodable(file: RawFile, line: int, column: str) -> BadRow:
-    shown = column.encode("ascii", "replace").decode()
     return BadRow(
-        str(file.path), line, f"column '{shown}' holds bytes or escapes that are no character", "valid UTF-8 text",
+        str(file.path), line, f"column '{printable(column)}' holds bytes or escapes that are no character", "valid UTF-8 text",
         "save the file as UTF-8 or correct the character",
     )  # fmt: skip
+
+
+def printable(text: str) -> str:
+    """Return a text that can be printed: half characters as escapes, 40 characters at most."""
+    return text[:40].encode("utf-8", "backslashreplace").decode()
 
 
 def _has_half_character(value: Any) -> bool:

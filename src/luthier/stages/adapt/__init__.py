@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from functools import partial
+
 from pydantic import Field, field_validator
 
 from luthier.core import config
@@ -71,8 +74,11 @@ def _run_candidates(config: Config, plan: Plan, watch: Stopwatch, run: RunDirect
         child = run.child(candidate.name, candidate.stage, recipe)
         left = config.budget_seconds - plan.confirm_seconds - watch.seconds()
         begun = (child.path / "parts.jsonl").exists()
-        if not begun and run.once(f"skipped_{candidate.name}", lambda left=left, c=candidate: left < c.seconds / 2):
-            plan.left_out.append((candidate.title, f"the candidates before it took longer than planned; {max(left, 0):.0f} s were left"))
+        too_late = partial(operator.lt, left, candidate.seconds / 2)
+        if not begun and run.once(f"skipped_{candidate.name}", too_late):
+            plan.left_out.append(
+                (candidate.title, f"the candidates before it took longer than planned; {max(left, 0):.0f} s were left")
+            )
             continue
         child.listener = OnlyProgress(run.listener)
         run_stage(candidate.stage, recipe, child)

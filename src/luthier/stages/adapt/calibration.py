@@ -91,7 +91,9 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
         engine = SingleDeviceEngine(readout, OptimizerConfig(), Schedule(0.0, 1))
         train = _training_speed(engine, step)
         progress.advance()
-    choose = [len(renderer.prompt_ids(e.messages)) + len(renderer.answer_ids(e.reference)) for e in material.parts.choose]
+    choose = [
+        len(renderer.prompt_ids(e.messages)) + len(renderer.answer_ids(e.reference)) for e in material.parts.choose
+    ]
     instruction = format_instruction(material.task, material.parts.tune)
     return Calibration(
         usable=True,
@@ -106,7 +108,8 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
         answer_tokens=lengths.answer.mean,
         output_limit=lengths.limit,
         memory_bytes=max(
-            estimate_training_bytes(model.facts, engine.trained, batch.micro_tokens, model.precision), peak_memory_bytes()
+            estimate_training_bytes(model.facts, engine.trained, batch.micro_tokens, model.precision),
+            peak_memory_bytes(),
         ),
         precision=model.precision,
         layout=readout.layout if model.packs else f"rows: {model.why_rows}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from luthier.core.run import RunDirectory
@@ -31,7 +32,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Choice:
-    """The winner on `choose`, and the rivals it has to beat on `confirm`: the best other, and the best without a model."""
+    """The winner on `choose`, and its rivals on `confirm`: the best other one, and the best without a model."""
 
     winner: Entry
     rivals: tuple[Entry, ...]
@@ -69,7 +70,8 @@ def confirm(choice: Choice, material: Material, run: RunDirectory, target: float
     scores = {}
     for entry in (choice.winner, *choice.rivals):
         name = f"confirm_{entry.candidate.name}"
-        scores[entry.candidate.name] = run.once(f"scores_{name}", lambda e=entry, n=name: _score(e, n, material, run), Scores.from_json)
+        measure = partial(_score, entry, name, material, run)
+        scores[entry.candidate.name] = run.once(f"scores_{name}", measure, Scores.from_json)
     winner = scores[choice.winner.candidate.name]
     comparisons = [compare(scores[rival.candidate.name], winner, metric) for rival in choice.rivals]
     check = None

@@ -69,15 +69,20 @@ class Plan:
 def make_plan(config: Config, material: Material, measured: Calibration) -> Plan:
     """Fit the candidates into the budget, cheapest first, with time reserved to confirm.
 
-    Rivals without a model always fit. Each prompted model is taken if it leaves time to confirm it; tuning is taken with as
-    many epochs as fit.
+    Rivals without a model always fit. Each prompted model is taken if it leaves time to confirm it; tuning is taken
+    with as many epochs as fit.
     """
     candidates = list(_without_model(config))
     left_out: list[tuple[str, str]] = []
     prompted = _prompted(config, material, measured)
     if not measured.usable:
         reason = f"{format_duration(config.budget_seconds)} are too few to look at a model; try --budget 10m"
-        return Plan(tuple(candidates), [(title, reason) for title in [*(c.title for c in prompted), "LoRA"]], _REPORT_SECONDS, measured)
+        return Plan(
+            tuple(candidates),
+            [(title, reason) for title in [*(c.title for c in prompted), "LoRA"]],
+            _REPORT_SECONDS,
+            measured,
+        )
 
     def left(further: float, confirming: float) -> float:
         planned = sum(candidate.seconds for candidate in candidates)
@@ -96,7 +101,13 @@ def make_plan(config: Config, material: Material, measured: Calibration) -> Plan
         candidates.append(fitting[0])
     else:
         needed = config.budget_seconds - left(tuned[-1].seconds, confirming)
-        left_out.append(("LoRA", f"half an epoch takes about {format_duration(tuned[-1].seconds)}; --budget {needed / 60 + 1:.0f}m would fit it"))
+        left_out.append(
+            (
+                "LoRA",
+                f"half an epoch takes about {format_duration(tuned[-1].seconds)}; --budget {needed / 60 + 1:.0f}m "
+                "would fit it",
+            )
+        )
         confirming = _confirm_seconds(material, measured, models=1)
     return Plan(tuple(candidates), left_out, confirming, measured)
 
@@ -121,7 +132,9 @@ def _prompted(config: Config, material: Material, measured: Calibration) -> list
     told = measured.prompt_tokens + measured.instruction_tokens
     return [
         Candidate("as_is", "as it is", "prompt", common, _answering(measured, rows, measured.prompt_tokens)),
-        Candidate("told_format", "told the format", "prompt", common | {"tell_format": True}, _answering(measured, rows, told)),
+        Candidate(
+            "told_format", "told the format", "prompt", common | {"tell_format": True}, _answering(measured, rows, told)
+        ),
     ]
 
 

@@ -13,6 +13,7 @@ from luthier.evaluation.comparison import Comparison
 from luthier.reporting.blocks import (
     Block,
     Cell,
+    CellLike,
     Column,
     Heading,
     Interval,
@@ -59,7 +60,8 @@ def machine_row(run: RunDirectory, config: Config, plan: Plan) -> Row:
     lines = [f"{environment['cores']} cores"]
     if measured.usable:
         lines[0] += (
-            f", {measured.precision}; {escape(config.model)} learns about {measured.train_tokens_per_second:.0f} and writes about "
+            f", {measured.precision}; {escape(config.model)} learns about {measured.train_tokens_per_second:.0f} "
+            "and writes about "
             f"{measured.generate_tokens_per_second:.0f} tokens/s here ({escape(measured.layout)})"
         )
     memory = f", {size(measured.memory_bytes)} of memory" if measured.memory_bytes else ""
@@ -74,9 +76,12 @@ def machine_row(run: RunDirectory, config: Config, plan: Plan) -> Row:
 def candidates_table(material: Material, entries: Sequence[Entry], choice: Choice) -> Table:
     """Tabulate all candidates with their intervals on `choose`."""
     names = [m.name for m in material.metrics if m.name not in ("empty", "failed")]
-    columns = [Column(f"on {len(material.parts.choose)} rows to choose"), *(Column(title_of(n), "right", help=GLOSSARY.get(title_of(n), "")) for n in names)]
+    columns = [
+        Column(f"on {len(material.parts.choose)} rows to choose"),
+        *(Column(title_of(n), "right", help=GLOSSARY.get(title_of(n), "")) for n in names),
+    ]
     columns.append(Column("ready in", "right", help="time to prepare the candidate: loading, learning, answering"))
-    rows = []
+    rows: list[list[CellLike]] = []
     for entry in entries:
         chosen = entry is choice.winner
         first = Cell(entry.title, emphasis=chosen, note="chosen" if chosen else "")
@@ -119,7 +124,13 @@ def write_reports(
     blocks += [Heading("Cost"), _cost(run, plan, entries, seconds), *reproduce(run)]
     if lora is not None:
         blocks += reproduce(lora.run)[1:2]
-    write_html(run.path / "report.html", f"Which adaptation helps: {config.data.path}", blocks, subtitle=escape(str(run.path)), glossary=GLOSSARY)
+    write_html(
+        run.path / "report.html",
+        f"Which adaptation helps: {config.data.path}",
+        blocks,
+        subtitle=escape(str(run.path)),
+        glossary=GLOSSARY,
+    )
     if choice.winner.candidate.uses_model:
         write_atomically(run.path / "card.md", to_markdown(card_blocks(choice.winner.run, [verdict, confirmed, table])))
     run.listener.show(Row("report", f"`{escape(str(run.path / 'report.html'))}` (took {format_duration(seconds)})"))
@@ -131,7 +142,7 @@ def confirm_row(material: Material, choice: Choice, proof: Proof) -> Row:
     metric = material.task.metric
     titles = {entry.candidate.name: entry.title for entry in (choice.winner, *choice.rivals)}
     columns = [Column(f"{len(material.parts.confirm)} unseen rows"), Column(title_of(metric), "right")]
-    rows = [[titles[name], score_cell(scores, metric)] for name, scores in proof.scores.items()]
+    rows: list[list[CellLike]] = [[titles[name], score_cell(scores, metric)] for name, scores in proof.scores.items()]
     lines: list[str | Block] = [Table(columns, rows)]
     for rival, comparison in zip(choice.rivals, proof.comparisons, strict=True):
         lines.append(escape(comparison.sentence(rival.title, choice.winner.title)))
@@ -144,7 +155,8 @@ def verdict_block(material: Material, choice: Choice, proof: Proof) -> Verdict:
     """Say in one sentence what helped, and how sure that is."""
     winner, metric = choice.winner, material.task.metric
     score = proof.scores[winner.candidate.name].interval(metric)
-    figures = f"{title_of(metric)} {Interval(score.value, score.low, score.high)} on {len(material.parts.confirm)} unseen rows"
+    rows = len(material.parts.confirm)
+    figures = f"{title_of(metric)} {Interval(score.value, score.low, score.high)} on {rows} unseen rows"
     shown = [c.verdict == "better" for c in proof.comparisons]
     if not winner.candidate.uses_model:
         best_model = next((r for r in choice.rivals if r.candidate.uses_model), None)
@@ -154,9 +166,15 @@ def verdict_block(material: Material, choice: Choice, proof: Proof) -> Verdict:
         return Verdict(escape(sentence), "neutral" if best_model else "unknown", _details(choice, proof.comparisons))
     word = "Tuning" if winner.candidate.stage == "tune" else f"The model {winner.title}"
     if all(shown):
-        return Verdict(escape(f"{word} helped: {winner.title} is better than every rival, {figures}."), "good", _details(choice, proof.comparisons))
+        return Verdict(
+            escape(f"{word} helped: {winner.title} is better than every rival, {figures}."),
+            "good",
+            _details(choice, proof.comparisons),
+        )
     unbeaten = [rival.title for rival, better in zip(choice.rivals, shown, strict=True) if not better]
-    sentence = f"Not shown: {winner.title} has {figures}, but it is not shown to be better than {' and '.join(unbeaten)}."
+    sentence = (
+        f"Not shown: {winner.title} has {figures}, but it is not shown to be better than {' and '.join(unbeaten)}."
+    )
     return Verdict(escape(sentence), "unknown", _details(choice, proof.comparisons))
 
 
@@ -175,7 +193,9 @@ def next_steps(run: RunDirectory, config: Config, choice: Choice) -> list[str]:
 
 def _plot(material: Material, entries: Sequence[Entry], metric: str) -> IntervalPlot:
     rows = [(entry.title, score_cell(entry.scores, metric)) for entry in entries]
-    return IntervalPlot(rows, title=f"{title_of(metric)} on the rows to choose, with 95 % intervals", axis=title_of(metric))
+    return IntervalPlot(
+        rows, title=f"{title_of(metric)} on the rows to choose, with 95 % intervals", axis=title_of(metric)
+    )
 
 
 def _left_out(plan: Plan) -> list[Block]:
@@ -193,7 +213,9 @@ def _answers(run: RunDirectory, material: Material, choice: Choice, proof: Proof
     gains = proof.scores[winner].frame()[metric] - proof.scores[rival].frame()[metric]
     folder = run.path / "evaluation"
     before, after = read_answers(folder / f"confirm_{rival}.jsonl"), read_answers(folder / f"confirm_{winner}.jsonl")
-    intro = Text(f"On the rows to confirm. Before: {escape(choice.rivals[0].title)}. After: {escape(choice.winner.title)}.")
+    intro = Text(
+        f"On the rows to confirm. Before: {escape(choice.rivals[0].title)}. After: {escape(choice.winner.title)}."
+    )
     return [intro, *examples_block(material.parts.confirm, before, after, gains.tolist())]
 
 
@@ -214,4 +236,3 @@ def _cost(run: RunDirectory, plan: Plan, entries: Sequence[Entry], seconds: floa
         ("memory, measured (whole process)", size(measured.get("memory_bytes", 0))),
     ]
     return KeyValues(pairs)
-

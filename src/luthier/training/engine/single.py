@@ -50,20 +50,22 @@ class SingleDeviceEngine:
 
     def backward(self, loss: Tensor, last: bool) -> None:
         """Accumulate gradients."""
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
 
     def update(self, clip: float | None) -> UpdateRecord:
         """See `Engine.update`."""
         without = [name for name, parameter in self.trained.items() if parameter.grad is None]
         if without:
             raise GuardError(
-                f"{len(without)} of {len(self.trained)} trained tensors got no gradient (first: {without[0]}): an adapter was "
+                f"{len(without)} of {len(self.trained)} trained tensors got no gradient (first: {without[0]}): an "
+                "adapter was "
                 "switched between forward and backward, or takes no part in the loss. Stopped before the update."
             )
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.trained.values() if p.grad is not None])
         if not torch.isfinite(norm):
             raise GuardError(
-                f"The gradient is not finite ({norm.item()}) at update {self.updates + 1}; stopped before it reached the weights. "
+                f"The gradient is not finite ({norm.item()}) at update {self.updates + 1}; stopped before it "
+                "reached the weights. "
                 "Usual causes: a learning rate that is too high, or a broken row. Lower training.learning_rate."
             )
         if clip is not None:
@@ -97,7 +99,10 @@ class SingleDeviceEngine:
             for name, parameter in self.trained.items():
                 stored = tensors.pop(f"parameter/{name}", None)
                 if stored is None or stored.shape != parameter.shape:
-                    raise GuardError(f"The checkpoint has no tensor {name} of shape {tuple(parameter.shape)}: it is of another adapter.")
+                    raise GuardError(
+                        f"The checkpoint has no tensor {name} of shape {tuple(parameter.shape)}: it is of another "
+                        "adapter."
+                    )
                 parameter.copy_(stored)
         for key, value in tensors.items():
             _, moment, name = key.split("/", 2)

@@ -1,0 +1,127 @@
+"""Batched generation = one prompt at a time, token for token; what is decoded is what a read of the whole text says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from measuring import PACKING
+
+from luthier.core.types import Decoding
+from luthier.generation.engine import BatchEngine, Generation
+from luthier.generation.ordinary import OrdinaryEngine
+from luthier.models.readout_model import ReadoutModel
+from luthier.models.readouts import NextTokenHits
+from luthier.segments import join, sequence_batch
+
+NEAR_TIE = 1e-4
+"""Matrix kernels differ with the number of rows, logits by about 1e-6; a gap of the two best below this may flip."""
+
+STOPS = frozenset(range(2, 30))
+"""Enough of the 259 ids that some sequences stop and others reach their limit."""
+
+
+def ragged(count: int, seed: int = 0) -> tuple[list[list[int]], list[Decoding]]:
+    draw = np.random.default_rng(seed)
+    prompts = [draw.integers(3, 259, int(draw.integers(1, 25))).tolist() for _ in range(count)]
+    return prompts, [Decoding(max_tokens=int(draw.integers(1, 21))) for _ in range(count)]
+
+
+def engine(model: Any, batch: int = 32, stops: frozenset[int] = STOPS) -> BatchEngine:
+    return BatchEngine(ReadoutModel(model), None, stops, lambda ids: "", batch)
+
+
+def near_ties(found: Sequence[Generation], wanted: Sequence[Generation]) -> int:
+    """Count where two runs part at a near-tie; anywhere else they must not."""
+    ties = 0
+    for one, other in zip(found, wanted, strict=True):
+        if one.tokens == other.tokens and one.finish == other.finish:
+            continue
+        at = next(i for i, (a, b) in enumerate(zip(one.tokens, other.tokens, strict=False)) if a != b)
+        assert min(one.gap[at], other.gap[at]) < NEAR_TIE, f"parted at token {at} with a gap of {one.gap[at]}"
+        ties += 1
+    return ties
+
+
+@pytest.mark.parametrize("family", PACKING)
+def test_a_batch_gives_what_each_prompt_gives_alone(tiny: Callable[..., Any], family: str) -> None:
+    model = tiny(family)
+    prompts, decodings = ragged(12)
+    alone = [
+        engine(model, 1).generate([prompt], [decoding])[0] for prompt, decoding in zip(prompts, decodings, strict=True)
+    ]
+    together = engine(model, 12).generate(prompts, decodings)
+    assert near_ties(together, alone) <= 1
+    assert all(len(job.tokens) <= job.decoding.max_tokens for job in together)
+    assert len({tuple(job.tokens) for job in together}) > 8, "the prompts must matter"
+
+
+@pytest.mark.parametrize("batch", [1, 5, 32])
+def test_the_batch_size_and_early_ends_change_nothing(tiny: Callable[..., Any], batch: int) -> None:
+    model = tiny("mistral")
+    prompts, decodings = ragged(24, seed=1)
+    wanted = engine(model, 24).generate(prompts, decodings)
+    assert near_ties(engine(model, batch).generate(prompts, decodings), wanted) <= 1
+    assert {"stop", "length"} == {job.finish for job in wanted}
+
+
+def test_a_stop_ends_a_sequence_and_nothing_else(tiny: Callable[..., Any]) -> None:
+    model = tiny("llama")
+    prompts, _ = ragged(8, seed=2)
+    free = engine(model, stops=frozenset()).generate(prompts, [Decoding(20)] * 8)
+    stop = free[0].tokens[4]
+    stopped = engine(model, stops=frozenset({stop})).generate(prompts, [Decoding(20)] * 8)
+    for job, whole in zip(stopped, free, strict=True):
+        end = whole.tokens.index(stop) + 1 if stop in whole.tokens else 20
+        assert job.tokens == whole.tokens[:end]
+        assert job.finish == ("stop" if stop in whole.tokens else "length")
+
+
+@pytest.mark.parametrize("family", PACKING)
+def test_decoding_agrees_with_reading_the_whole_text(tiny: Callable[..., Any], family: str) -> None:
+    # The cache's arithmetic against the training forward: each greedy token is the most probable one when read at once.
+    model = tiny(family)
+    prompts, _ = ragged(6, seed=3)
+    jobs = engine(model, stops=frozenset()).generate(prompts, [Decoding(12)] * 6)
+    texts = [(job.prompt, job.tokens) for job in jobs]
+    batch = join(
+        [
+            sequence_batch(np.array([*p, *t]), np.r_[np.zeros(len(p)), np.ones(len(t))].astype(np.float32))
+            for p, t in texts
+        ]
+    )
+    hits = ReadoutModel(model).read(batch, [NextTokenHits()], None)["hits"]
+    gaps = torch.tensor([gap for job in jobs for gap in job.gap])
+    assert len(gaps) == len(hits) == 72
+    assert bool(((hits == 1) | (gaps < NEAR_TIE)).all())
+
+
+def test_packed_decoding_agrees_with_the_models_own_cache(tiny: Callable[..., Any]) -> None:
+    model = tiny("gemma3_text")
+    prompts, decodings = ragged(8, seed=4)
+    ordinary = OrdinaryEngine(ReadoutModel(model), None, STOPS, lambda ids: "").generate(prompts, decodings)
+    assert [job.tokens for job in engine(model, 8).generate(prompts, decodings)] == [job.tokens for job in ordinary]
+
+
+def test_streaming_gives_the_same_tokens(tiny: Callable[..., Any]) -> None:
+    model = tiny("llama")
+    prompts, _ = ragged(1, seed=5)
+    lengths = [len(job.tokens) for job in engine(model, 1).stream(prompts[0], Decoding(9))]
+    assert lengths == list(range(1, len(lengths) + 1))
+    *_, last = engine(model, 1).stream(prompts[0], Decoding(9))
+    assert last.tokens == engine(model, 1).generate(prompts, [Decoding(9)])[0].tokens
+
+
+def test_sampling_repeats_with_its_seed_in_any_batch(tiny: Callable[..., Any]) -> None:
+    model = tiny("llama")
+    prompts, _ = ragged(6, seed=6)
+
+    def sample(seed: int, batch: int) -> list[list[int]]:
+        decodings = [Decoding(12, temperature=1.0, top_p=0.9, seed=seed)] * 6
+        return [job.tokens for job in engine(model, batch).generate(prompts, decodings)]
+
+    assert sample(0, 6) == sample(0, 2)
+    assert sample(0, 6) != sample(1, 6)
