@@ -44,7 +44,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "token F1": {"metric": "token_f1"},
     "exact match, 5 equal rows a cluster": {"metric": "exact_match", "copies": 5},
 }
-SAME_TRIALS, PLANTED_TRIALS, COVERAGE_TRIALS = 4_000, 1_000, 2_000
+SAME_TRIALS, PLANTED_TRIALS, COVERAGE_TRIALS = 4_000, 2_000, 2_000
 COVERAGE_RESAMPLES = 2_000
 TOLERATED_FALSE_PERCENT, TOLERATED_POWER_POINTS = 7.0, 5.0
 
@@ -331,8 +331,8 @@ resamples. In brackets: 95 % intervals of the shares. {env}.
 
 ## False verdicts
 
-Two answerers of equal score; a verdict of better or worse is false. Tolerated: {TOLERATED_FALSE_PERCENT:g} %. Worst
-kind: **{worst:.1f} %**.
+Two answerers of equal score; a verdict of better or worse is false. Tolerated: {TOLERATED_FALSE_PERCENT:g} %.
+Worst kind: **{worst:.1f} %**.
 
 {false_table(stored["false"]["rows"])}
 

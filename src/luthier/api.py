@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.core.config import Config, load_yaml, with_overrides
-from luthier.core.errors import ConfigError, RunError
+from luthier.core.errors import ConfigError, LuthierError, RunError
 from luthier.core.files import read_json
 from luthier.core.listener import Listener, SilentListener
 from luthier.core.run import RunDirectory
@@ -129,10 +129,17 @@ def start(
     listener: Listener | None = None,
     stop: StopFlag | None = None,
 ) -> Run:
-    """Run a stage in a new run directory."""
+    """Run a stage in a new run directory; where nothing could be done, none is left."""
     directory = RunDirectory.create(Path(run) if run else None, stage, recipe, overwrite=overwrite, listener=listener)
     directory.stop = stop or directory.stop
-    run_stage(stage, recipe, directory)
+    try:
+        run_stage(stage, recipe, directory)
+    except (LuthierError, OSError) as error:
+        if directory.made_something:
+            error.add_note(f"What was done is kept. Go on with it: luthier resume {directory.path}")
+        raise
+    finally:
+        directory.settle()
     return Run(directory)
 
 
@@ -140,7 +147,13 @@ def resume(run: str | Path, *, listener: Listener | None = None, stop: StopFlag 
     """Go on with an interrupted run; a finished one is returned as it is."""
     directory = RunDirectory.open(Path(run), listener)
     directory.stop = stop or directory.stop
-    run_stage(directory.manifest["stage"], recipe_of(directory), directory)
+    stage, status = directory.manifest["stage"], directory.status
+    if status == "finished":
+        directory.listener.say(f"`{directory.path}` ({stage}) is finished: there is nothing left to do.")
+        return Run(directory)
+    directory.listener.say(f"Going on with `{directory.path}` ({stage}).")
+    run_stage(stage, recipe_of(directory), directory)
+    directory.settle()
     return Run(directory)
 
 
@@ -355,5 +368,10 @@ def merge(run: str | Path, folder: str | Path | None = None) -> Path:
 
 def data_section(data: str | Path, read: dict[str, Any] | None, kind: str | None, seed: int) -> dict[str, Any]:
     """Return the `data` section of a recipe."""
+    if RunDirectory.is_run(Path(data)):
+        raise ConfigError(
+            f"{data} is a run directory, not data. Go on with it: luthier resume {data}. Its recipe can be run again: "
+            f"luthier tune {data}/recipe.yaml."
+        )
     given = {key: value for key, value in (read or {}).items() if value is not None}
     return {"path": str(data), "read": given, "kind": kind, "seed": seed}

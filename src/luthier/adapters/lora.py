@@ -113,16 +113,22 @@ class AttachedLora:
         """Load a saved adapter onto its base; keys and shapes must match exactly.
 
         Raises:
-            CompatibilityError: naming missing and surplus tensors.
+            CompatibilityError: naming missing and surplus tensors, or what else does not fit.
         """
         import peft
         from peft.utils.save_and_load import get_peft_model_state_dict
         from safetensors import safe_open
 
-        wrapper = peft.PeftModel.from_pretrained(model.module, folder, adapter_name=name, use_safetensors=True)
+        try:
+            wrapper = peft.PeftModel.from_pretrained(model.module, folder, adapter_name=name, use_safetensors=True)
+        except (ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise CompatibilityError(
+                f"The adapter {folder} does not fit {model.facts.name}: it was made for another base. ({reason})"
+            ) from None
         with safe_open(folder / "adapter_model.safetensors", "pt") as file:
             stored = set(file.keys())
-        needed = set(get_peft_model_state_dict(wrapper, adapter_name=name))
+        needed = set(get_peft_model_state_dict(wrapper, adapter_name=name, save_embedding_layers=False))
         if stored != needed:
             raise CompatibilityError(
                 f"The adapter {folder} does not fit {model.facts.name}: missing {sorted(needed - stored)[:3]}, surplus "
@@ -187,7 +193,7 @@ class AttachedLora:
         from safetensors.torch import load_file
 
         stored = load_file(folder / "adapter_model.safetensors")
-        held = get_peft_model_state_dict(self._wrapper, adapter_name=self.name)
+        held = get_peft_model_state_dict(self._wrapper, adapter_name=self.name, save_embedding_layers=False)
         differing = [n for n, tensor in held.items() if n not in stored or not torch.equal(stored[n], tensor.cpu())]
         if differing or len(stored) != len(held):
             raise GuardError(

@@ -55,4 +55,8 @@ def adapt(
         perform(as_json, lambda listener, stop: api.plan(data, **settings, listener=listener))
         return
     running: dict[str, Any] = {"run": run, "overwrite": overwrite}
-    perform(as_json, lambda listener, stop: api.adapt(data, **settings, **running, listener=listener, stop=stop))
+    perform(
+        as_json,
+        lambda listener, stop: api.adapt(data, **settings, **running, listener=listener, stop=stop),
+        resumable=True,
+    )

@@ -37,4 +37,5 @@ def answer(
         lambda listener, stop: api.answer(
             what, data, read=read, precision=precision, **running, listener=listener, stop=stop
         ),
+        resumable=True,
     )

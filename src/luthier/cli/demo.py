@@ -22,4 +22,8 @@ def demo(
 
     tickets = str(shipped_data("support_tickets") / "tickets.csv")
     running: dict[str, Any] = {"run": run, "overwrite": overwrite}
-    perform(as_json, lambda listener, stop: api.adapt(tickets, budget=budget, **running, listener=listener, stop=stop))
+    perform(
+        as_json,
+        lambda listener, stop: api.adapt(tickets, budget=budget, **running, listener=listener, stop=stop),
+        resumable=True,
+    )

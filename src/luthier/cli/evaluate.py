@@ -41,7 +41,9 @@ def evaluate(
     settings: dict[str, Any] = {"metrics": names(metrics), "read": read, "kind": kind, "precision": precision}
     running: dict[str, Any] = {"run": run, "overwrite": overwrite}
     perform(
-        as_json, lambda listener, stop: api.evaluate(what, data, **settings, **running, listener=listener, stop=stop)
+        as_json,
+        lambda listener, stop: api.evaluate(what, data, **settings, **running, listener=listener, stop=stop),
+        resumable=True,
     )
 
 

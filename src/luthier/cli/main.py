@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from luthier.cli import adapt, answer, chat, compare, data, demo, env, evaluate, listing, merge, resume, tune
@@ -35,7 +37,12 @@ app.command("demo", rich_help_panel=_FURTHER)(demo.demo)
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+    accept_terms: str = typer.Option("", metavar="NAME", help="Accept a model's terms, once: gemma."),
+) -> None:
+    if accept_terms:
+        os.environ["LUTHIER_ACCEPT_TERMS"] = accept_terms
     if version:
         from luthier import __version__
 

@@ -20,4 +20,4 @@ def resume(
     """Go on with an interrupted run; what was done is not done again."""
     from luthier import api
 
-    perform(as_json, lambda listener, stop: api.resume(run, listener=listener, stop=stop))
+    perform(as_json, lambda listener, stop: api.resume(run, listener=listener, stop=stop), resumable=True)

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,13 +18,19 @@ from luthier.core.stopping import Paused, StopFlag, stop_on_signals
 if TYPE_CHECKING:
     from luthier.reporting.console import ConsoleListener
 
-FAILED, PAUSED = 2, 130
+FAILED, STOPPED = 2, 130
+STOPPING = "Stopping when the step under way is done; press Ctrl-C again to stop at once."
 
 
-def perform(as_json: bool, work: Callable[[ConsoleListener, StopFlag], Any]) -> None:
+def perform(as_json: bool, work: Callable[[ConsoleListener, StopFlag], Any], *, resumable: bool = False) -> None:
     """Do a verb's work; its result is printed if `--json` asks for it.
 
-    Exit status: 0 done, 1 done and something is wrong with the data, 2 could not be done, 130 stopped and resumable.
+    Exit status: 0 done, 1 done and something is wrong with the data, 2 could not be done, 130 stopped.
+
+    Args:
+        as_json: Whether standard output is for the result alone.
+        work: The work; it is given a listener and a flag that is set when it should stop.
+        resumable: Whether the work looks at the flag and can go on later. All else is interrupted at once.
     """
     quiet_libraries()
     from luthier.reporting.console import ConsoleListener
@@ -31,22 +38,32 @@ def perform(as_json: bool, work: Callable[[ConsoleListener, StopFlag], Any]) -> 
     listener = ConsoleListener(to_stderr=as_json)
     flag = StopFlag()
     try:
-        with stop_on_signals(flag):
+        with stop_on_signals(flag, lambda: listener.say(STOPPING)) if resumable else nullcontext():
             result = work(listener, flag)
-    except Paused as pause:
-        typer.echo(f"Stopped; nothing is lost. {pause}".rstrip(), err=True)
-        raise typer.Exit(PAUSED) from None
-    except KeyboardInterrupt:
-        typer.echo("Stopped at once. Go on with: luthier resume RUN (see runs/).", err=True)
-        raise typer.Exit(PAUSED) from None
+        if as_json:
+            _print_json(result)
+        sys.stdout.flush()
+    except (Paused, KeyboardInterrupt) as stop:
+        done = "Stopped; nothing is lost." if isinstance(stop, Paused) else "Stopped at once."
+        typer.echo(f"{done} {stop}".rstrip(), err=True)
+        raise typer.Exit(STOPPED) from None
     except LuthierError as error:
-        typer.echo(f"luthier: {error}", err=True)
-        raise typer.Exit(FAILED) from None
+        raise _failed(error, str(error)) from None
     except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; the exit would complain
         raise typer.Exit(0) from None
-    if as_json:
-        json.dump(result.to_json() if hasattr(result, "to_json") else result, sys.stdout, ensure_ascii=False, indent=2)
-        sys.stdout.write("\n")
+    except OSError as error:
+        raise _failed(error, f"{error.strerror or error}" + f": {error.filename}" * bool(error.filename)) from None
+
+
+def _failed(error: Exception, text: str) -> typer.Exit:
+    typer.echo("\n".join([f"luthier: {text}", *getattr(error, "__notes__", ())]), err=True)
+    return typer.Exit(FAILED)
+
+
+def _print_json(result: Any) -> None:
+    json.dump(result.to_json() if hasattr(result, "to_json") else result, sys.stdout, ensure_ascii=False, indent=2)
+    sys.stdout.write("\n")
 
 
 def quiet_libraries() -> None:

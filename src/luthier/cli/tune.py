@@ -43,4 +43,5 @@ def tune(
         lambda listener, stop: api.tune(
             what, overrides or [], model=model, read=read, kind=kind, **running, listener=listener, stop=stop
         ),
+        resumable=True,
     )

@@ -26,11 +26,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that a crash leaves the old content or the new, never a part."""
     data = content.encode() if isinstance(content, str) else content
     staged = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with open(staged, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(staged, path)
+    try:
+        with open(staged, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(staged, path)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 
@@ -40,13 +44,26 @@ def staged_folder(final: Path) -> Iterator[Path]:
     staged = final.with_name(f".{final.name}.{os.getpid()}.part")
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
-    yield staged
-    for file in staged.rglob("*"):
-        if file.is_file():
-            with open(file, "rb+") as handle:
-                os.fsync(handle.fileno())
-    os.replace(staged, final)
+    try:
+        yield staged
+        for file in staged.rglob("*"):
+            if file.is_file():
+                with open(file, "rb+") as handle:
+                    os.fsync(handle.fileno())
+        os.replace(staged, final)
+    except BaseException:
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
     sync_folder(final.parent)
+
+
+def remove_staged(folder: Path) -> None:
+    """Delete what a killed process had staged in a folder; nobody else may be writing there."""
+    for staged in folder.glob(".*.part"):
+        if staged.is_dir():
+            shutil.rmtree(staged, ignore_errors=True)
+        else:
+            staged.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -65,11 +82,22 @@ def json_line(value: Any) -> str:
 
 
 def append_lines(path: Path, values: Iterable[Any]) -> None:
-    """Append values as JSON lines and flush them."""
+    """Append values as JSON lines and flush them; a torn last line (a crash while appending) is replaced."""
+    _cut_torn_line(path)
     with open(path, "a", encoding="utf-8", newline="\n") as file:
         file.writelines(map(json_line, values))
         file.flush()
         os.fsync(file.fileno())
+
+
+def _cut_torn_line(path: Path) -> None:
+    if not path.exists() or not path.stat().st_size:
+        return
+    with open(path, "rb+") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read() != b"\n":
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def read_lines(path: Path) -> Iterator[Any]:

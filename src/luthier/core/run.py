@@ -20,13 +20,22 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar, overload
 
 from luthier.core.config import Config, load_yaml
 from luthier.core.errors import RunError
-from luthier.core.files import append_lines, json_line, read_json, read_lines, write_atomically, write_json
+from luthier.core.files import (
+    append_lines,
+    json_line,
+    read_json,
+    read_lines,
+    remove_staged,
+    write_atomically,
+    write_json,
+)
 from luthier.core.listener import Listener, SilentListener
 from luthier.core.stopping import Paused, StopFlag
 
@@ -51,31 +60,41 @@ class RunDirectory:
     ) -> Self:
         """Make a new run directory; `None` takes the next free `runs/N`.
 
+        With `overwrite` an existing run is put aside, and deleted when the new one has made something (see `settle`).
+
         Raises:
-            RunError: if the directory exists (and `overwrite` is off), or cannot be written.
+            RunError: if the directory exists (and `overwrite` is off), cannot be written, or is at work.
         """
         try:
             if path is None:
                 path = _next_free(Path("runs"))
             elif path.exists() and any(path.iterdir()):
+                if not cls.is_run(path):
+                    raise RunError(
+                        f"{path} exists and is not a run directory; --overwrite only replaces runs. Choose another "
+                        "place with --run DIR."
+                    )
                 if not overwrite:
                     raise RunError(
                         f"{path} already exists. Go on with it: luthier resume {path}. Replace it: --overwrite."
                     )
-                if not cls.is_run(path):
-                    raise RunError(
-                        f"{path} is not a run directory; --overwrite only replaces runs. Choose another --run."
-                    )
-                shutil.rmtree(path)
-            (path / "steps").mkdir(parents=True, exist_ok=True)
+                cls(path)._put_aside()
             run = cls(path, listener)
-            config.save(path / "recipe.yaml")
-            write_json(path / "manifest.json", _new_manifest(stage, config))
+            run._begin(stage, config)
         except OSError as error:
             raise RunError(
                 f"Cannot write the run directory {path or 'runs'}: {error.strerror}. Choose another with --run DIR."
             ) from None
         return run
+
+    def _begin(self, stage: str, config: Config) -> None:
+        try:
+            (self.path / "steps").mkdir(parents=True, exist_ok=True)
+            config.save(self.path / "recipe.yaml")
+            write_json(self.path / "manifest.json", _new_manifest(stage, config))
+        except OSError:
+            self.settle()
+            raise
 
     @classmethod
     def open(cls, path: Path, listener: Listener | None = None) -> Self:
@@ -94,6 +113,42 @@ class RunDirectory:
                 "Upgrade: pip install -U luthier."
             )
         return run
+
+    def _put_aside(self) -> None:
+        with self.working():
+            pass  # nobody else is
+        shutil.rmtree(self._replaced, ignore_errors=True)
+        os.replace(self.path, self._replaced)
+
+    @property
+    def _replaced(self) -> Path:
+        """Where the run is kept that this one replaces."""
+        return self.path.with_name(f".{self.path.name}.replaced")
+
+    def settle(self) -> bool:
+        """Let a run that made something replace the one put aside for it; one that made nothing goes without trace.
+
+        Returns:
+            Whether the run stays.
+        """
+        if self.made_something:
+            shutil.rmtree(self._replaced, ignore_errors=True)
+            return True
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._replaced.exists():
+            os.replace(self._replaced, self.path)
+        elif self.path.parent == Path("runs"):
+            with suppress(OSError):  # it holds other runs
+                self.path.parent.rmdir()
+        return False
+
+    @property
+    def made_something(self) -> bool:
+        """Whether there is anything that would have to be computed again."""
+        if not self.is_run(self.path):
+            return False
+        made = ("metrics.jsonl", "steps/*.json", "evaluation/*.jsonl", "checkpoints/*", "children/*/manifest.json")
+        return self.status in ("paused", "finished") or any(next(self.path.glob(name), None) for name in made)
 
     @staticmethod
     def is_run(path: Path) -> bool:
@@ -123,6 +178,31 @@ class RunDirectory:
         return str(self.manifest["status"])
 
     # ---------------------------------------------------------------- working
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Hold the run for this process: two at once would tear its files. The system frees it if the process dies.
+
+        Raises:
+            RunError: if another process holds it.
+        """
+        import filelock
+
+        lock = filelock.FileLock(self.path / ".lock", timeout=0)
+        with suppress(NotImplementedError):  # a file system without locks
+            try:
+                lock.acquire()
+            except filelock.Timeout:
+                raise RunError(
+                    f"Another process is at work on {self.path}. Wait until it has ended, or stop it; then go on with: "
+                    f"luthier resume {self.path}."
+                ) from None
+        try:
+            for folder in (self.path, self.path / "steps", self.path / "checkpoints", self.path / "evaluation"):
+                remove_staged(folder)
+            yield
+        finally:
+            lock.release()
 
     @property
     def stop_requested(self) -> bool:
@@ -186,7 +266,8 @@ class RunDirectory:
             if child.manifest["config_digest"] != config.digest():
                 raise RunError(f"{path} was made with another recipe; remove it, or start a new run.")
             return child
-        child = RunDirectory.create(path, stage, config, listener=self.listener, overwrite=True)
+        shutil.rmtree(path, ignore_errors=True)  # what a crash left before it was a run
+        child = RunDirectory.create(path, stage, config, listener=self.listener)
         child.stop = self.stop
         return child
 

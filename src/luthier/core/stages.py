@@ -41,19 +41,22 @@ def run_stage(name: str, config: Config, run: RunDirectory) -> RunDirectory:
     """Run a stage to its end unless it has ended before; a stop marks it as paused and unwinds.
 
     Raises:
-        Paused: if a stop was asked for; the run goes on with `luthier resume`.
+        Paused: if a stop was asked for; its text says how to go on.
+        RunError: if another process is at work on the run.
     """
     if run.status == "finished":
         return run
-    run.update(status="running")
-    try:
-        _module(name).run(config, run)
-    except (Paused, KeyboardInterrupt):
-        run.pause()
-        raise
-    except Exception as error:
-        run.fail(f"{type(error).__name__}: {error}")
-        raise
+    module = _module(name)
+    with run.working():
+        run.update(status="running")
+        try:
+            module.run(config, run)
+        except (Paused, KeyboardInterrupt) as stop:
+            run.pause()
+            raise type(stop)(f"Go on with: luthier resume {run.path}") from None
+        except Exception as error:
+            run.fail(f"{type(error).__name__}: {error}")
+            raise
     return run
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 
@@ -28,8 +28,13 @@ class Paused(Exception):  # noqa: N818  (not an error: the run goes on later)
 
 
 @contextmanager
-def stop_on_signals(flag: StopFlag) -> Iterator[StopFlag]:
-    """Set `flag` at the first SIGINT or SIGTERM; a second one interrupts at once. Only the main thread can do this."""
+def stop_on_signals(flag: StopFlag, heard: Callable[[], None] = lambda: None) -> Iterator[StopFlag]:
+    """Set `flag` at the first SIGINT or SIGTERM; a second one interrupts at once. Only the main thread can do this.
+
+    Args:
+        flag: What is set.
+        heard: Called at the first signal, to tell the person that it was heard.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield flag
         return
@@ -38,6 +43,8 @@ def stop_on_signals(flag: StopFlag) -> Iterator[StopFlag]:
         if flag:
             raise KeyboardInterrupt
         flag.set()
+        with suppress(RuntimeError):  # the signal came in the middle of a write to the same stream
+            heard()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -40,7 +40,8 @@ class LocalModel:
         self.renderer = renderer
         self.adapter = adapter
         self.identity = model.loaded.identity(adapter_digest)
-        engine = BatchEngine if model.loaded.packs else OrdinaryEngine
+        # The batch engine goes through the described output layer: only where that is the model's own.
+        engine = BatchEngine if model.loaded.packs and model.loaded.output.verified else OrdinaryEngine
         self._engine = engine(model, adapter, renderer.template.stop_ids, self._text)
         self.progress: Callable[[int], None] = lambda n: None
 

@@ -22,7 +22,7 @@ ENVIRONMENT = "LUTHIER_ACCEPT_TERMS"
 def require_terms(model: BuiltinModel, listener: Listener, accept: bool = False) -> None:
     """Make sure that a person has accepted a model's terms, if it has any.
 
-    Accepted by `accept` (the flag --accept-terms), by the environment variable, by a yes at the keyboard, or earlier.
+    Accepted by `accept`, by the environment variable, by a yes at the keyboard, or earlier.
 
     Raises:
         ModelError: if they are not accepted; the text names the terms and how to accept them.
@@ -40,7 +40,7 @@ def require_terms(model: BuiltinModel, listener: Listener, accept: bool = False)
     else:
         raise ModelError(
             f"The model '{model.name}' is under {terms.title} ({terms.url}), which were not accepted here yet. Read "
-            f"them, then add --accept-terms to the command or set {ENVIRONMENT}={terms.name}."
+            f"them, then say so once: luthier --accept-terms {terms.name} … (or set {ENVIRONMENT}={terms.name})."
         )
     _remember(terms, how)
 

@@ -154,11 +154,12 @@ def examples_block(
     for title, chosen in (("Most improved answers", better), ("Most worsened answers", worse)):
         if chosen:
             blocks.append(Heading(title, 3))
-            blocks += [_beside(examples[i], before[i], after[i]) for i in chosen]
+            blocks += [beside(examples[i], before[i], after[i]) for i in chosen]
     return blocks
 
 
-def _beside(example: Example, before: Answer, after: Answer) -> SideBySide:
+def beside(example: Example, before: Answer, after: Answer) -> SideBySide:
+    """Show a row's prompt, two answers to it, and the reference."""
     panels = [Panel("Before", _shown(before)), Panel("After", _shown(after)), Panel("Reference", example.reference)]
     return SideBySide(panels, context=example.prompt, reference=2)
 

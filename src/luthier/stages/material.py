@@ -10,10 +10,12 @@ from typing import Any
 from pydantic import Field
 
 from luthier.core.config import Config
-from luthier.core.files import append_lines
+from luthier.core.errors import RunError
+from luthier.core.files import json_line, write_atomically
 from luthier.core.protocols import Metric
 from luthier.core.run import RunDirectory
 from luthier.core.types import Example
+from luthier.data.mapping import PartName
 from luthier.data.lengths import LengthStatistics, length_statistics, output_limit
 from luthier.data.options import ReadOptions
 from luthier.data.render import Renderer
@@ -53,8 +55,11 @@ def read_material(config: DataConfig, run: RunDirectory | None = None) -> Materi
 
     Raises:
         DataError: for bad rows, too few rows, or answers that are all equal.
+        RunError: if the data has changed since the run began.
     """
     dataset = read_examples(config.path, config.read)
+    if run is not None:
+        require_same_data(run, config.path, dataset.digest)
     require_different_answers(dataset.examples)
     parts = split(dataset.examples, config.seed, given=dataset.given)
     task = guess_task(parts.tune, config.kind)
@@ -64,12 +69,31 @@ def read_material(config: DataConfig, run: RunDirectory | None = None) -> Materi
             mapping=dataset.mapping.to_json(),
             task=task.to_json(),
         )
-        if not (run.path / "parts.jsonl").exists():
-            named = [(name, getattr(parts, name)) for name in ("tune", "choose", "confirm")]
-            append_lines(run.path / "parts.jsonl", ({"part": n, **e.to_json()} for n, part in named for e in part))
-        if dataset.bad_rows and not (run.path / "bad_rows.jsonl").exists():
-            dataset.save_bad_rows(run.path / "bad_rows.jsonl")
+        _store(run, dataset, parts)
     return Material(dataset, task, parts)
+
+
+def require_same_data(run: RunDirectory, path: str, digest: str) -> None:
+    """Refuse to go on with a run on other data than it began with.
+
+    Raises:
+        RunError: with both digests.
+    """
+    before = run.manifest.get("data", {}).get("sha256", digest)
+    if before != digest:
+        raise RunError(
+            f"{path} has changed since {run.path} began (SHA-256 {before[:12]}, now {digest[:12]}): going on would mix "
+            "two data sets. Put the file back, or start a new run."
+        )
+
+
+def _store(run: RunDirectory, dataset: Dataset, parts: Parts) -> None:
+    """Keep the rows as they were, and those that were left out."""
+    names: tuple[PartName, ...] = ("tune", "choose", "confirm")
+    lines = [json_line({"part": name, **example.to_json()}) for name in names for example in parts[name]]
+    write_atomically(run.path / "parts.jsonl", "".join(lines))
+    if dataset.bad_rows and not (run.path / "bad_rows.jsonl").exists():
+        dataset.save_bad_rows(run.path / "bad_rows.jsonl")
 
 
 @dataclass(frozen=True)

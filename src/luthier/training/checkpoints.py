@@ -15,6 +15,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from luthier.core.errors import GuardError
 from luthier.core.files import read_json, sha256_file, staged_folder, write_json
 from luthier.training.state import TrainingState
 
@@ -37,6 +38,8 @@ class Checkpoints:
         """Write the state as it is between two updates; `best` makes it the one that `restore_best` takes."""
         self.folder.mkdir(parents=True, exist_ok=True)
         final = self.folder / f"step-{state.step:08d}"
+        if final.exists() and verify(final):  # skipped at resume; the run has come here again
+            shutil.rmtree(final)
         if not final.exists():
             self._write(state.state_dict(), final)
         if best:
@@ -56,13 +59,23 @@ class Checkpoints:
         return False
 
     def restore_best(self, state: TrainingState) -> int | None:
-        """Load the best checkpoint's trained parameters; returns its step, or None if none was marked."""
+        """Load the best checkpoint's trained parameters; returns its step, or None if none was marked.
+
+        Raises:
+            GuardError: if the best checkpoint does not verify.
+        """
         record = self.folder / "best.json"
         if not record.exists():
             return None
         best = read_json(record)
         if best["step"] != state.step:
-            stored = _read(self.folder / best["folder"])
+            folder = self.folder / best["folder"]
+            if problem := verify(folder):
+                raise GuardError(
+                    f"The best checkpoint {folder} is broken: {problem}. Start the run again, or keep the last weights "
+                    "with training.keep_best=false."
+                )
+            stored = _read(folder)
             state.engine.load_state_dict({"tensors": _without_random(stored["tensors"]), **stored["values"]["engine"]})
         return int(best["step"])
 

@@ -109,5 +109,10 @@ class PackedSource:
 
     @cached_property
     def _digest(self) -> str:
-        tokens = np.concatenate([s.tokens for b in self._sequences for s in b.segments])
-        return sha256_text(tokens.tobytes().hex(), str(self._config.sequences), str(self.total_steps), str(self._seed))
+        """Digest of all that decides the steps: each sequence's tokens and targets, batch size, steps, seed."""
+        parts = [str(self._config.sequences), str(self.total_steps), str(self._seed)]
+        for batch in self._sequences:
+            parts += [f"{s.parent}:{np.asarray(s.tokens).tobytes().hex()}" for s in batch.segments]
+            targets = (batch.targets.read_at, batch.targets.token, batch.targets.weight)
+            parts += [tensor.numpy().tobytes().hex() for tensor in targets]
+        return sha256_text(*parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,14 @@ from luthier.core.types import Example, user
 
 Write = Callable[[str, str | bytes], Path]
 
-_WORDS = (
-    "river garden window teacher paper silver morning engine bottle forest letter market winter pocket island button "
-    "castle danger effort flavor guitar hammer insect jacket kettle ladder mirror needle orange pencil quartz ribbon "
-    "saddle tunnel umbrella velvet walnut yellow zipper anchor basket candle dragon eleven feather gravel harbor"
-).split()
+_WORDS = re.findall(
+    r"\w+",
+    """
+river garden window teacher paper silver morning engine bottle forest letter market winter pocket island button
+castle danger effort flavor guitar hammer insect jacket kettle ladder mirror needle orange pencil quartz ribbon
+saddle tunnel umbrella velvet walnut yellow zipper anchor basket candle dragon eleven feather gravel harbor
+    """,
+)
 
 
 def sentence(number: int, words: int = 14) -> str:

@@ -114,23 +114,41 @@ def test_what_the_user_says_is_taken() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"answer": "lable"}, "--answer names the column 'lable', which tickets.csv does not have. It has: text, label. "
-                              "Did you mean 'label'?"),
-        ({"prompt": "Read {txt}", "answer": "label"}, "--prompt names the column 'txt', which tickets.csv does not have. "
-                              "It has: text, label. Did you mean 'text'? (Braces that are meant as text are doubled: "
-                              "{{…}}.)"),
-        ({"answer": "{label} {x}"}, "--answer names the column 'x', which tickets.csv does not have. It has: text, label."),
-        ({"cluster": "user"}, "--cluster names the column 'user', which tickets.csv does not have. It has: text, label."),
-        ({"system": "sys"}, "--system names the column 'sys', which tickets.csv does not have. It has: text, label."),
-        ({"prompt": "Classify it.", "answer": "label"}, "--prompt 'Classify it.' names no column, so every row would ask "
-                              "the same. Write a column in braces, such as --prompt 'Classify it. {text}'. Columns of "
-                              "tickets.csv: text, label."),
-        ({"prompt": "{text} is {label}", "answer": "label"}, "The prompt contains the column 'label', which is also the "
-                              "answer: the model would be told what to say. Take it out of --prompt, or choose another "
-                              "--answer. Columns of tickets.csv: text, label."),
+        (
+            {"answer": "lable"},
+            "--answer names the column 'lable', which tickets.csv does not have. It has: text, label. Did you mean "
+            "'label'?",
+        ),
+        (
+            {"prompt": "Read {txt}", "answer": "label"},
+            "--prompt names the column 'txt', which tickets.csv does not have. It has: text, label. Did you mean "
+            "'text'? (Braces that are meant as text are doubled: {{…}}.)",
+        ),
+        (
+            {"answer": "{label} {x}"},
+            "--answer names the column 'x', which tickets.csv does not have. It has: text, label.",
+        ),
+        (
+            {"cluster": "user"},
+            "--cluster names the column 'user', which tickets.csv does not have. It has: text, label.",
+        ),
+        (
+            {"system": "sys"},
+            "--system names the column 'sys', which tickets.csv does not have. It has: text, label.",
+        ),
+        (
+            {"prompt": "Classify it.", "answer": "label"},
+            "--prompt 'Classify it.' names no column, so every row would ask the same. Write a column in braces, such "
+            "as --prompt 'Classify it. {text}'. Columns of tickets.csv: text, label.",
+        ),
+        (
+            {"prompt": "{text} is {label}", "answer": "label"},
+            "The prompt contains the column 'label', which is also the answer: the model would be told what to say. "
+            "Take it out of --prompt, or choose another --answer. Columns of tickets.csv: text, label.",
+        ),
     ],
-)  # fmt: skip
-def test_wrong_options_say_what_there_is(options: dict[str, str], message: str) -> None:
+)
+def test_wrong_options_say_what_there_is(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         guess("text label", **options)
     assert str(caught.value) == message

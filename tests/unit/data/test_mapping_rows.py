@@ -68,7 +68,10 @@ def test_empty_answers_are_bad_rows(value: Any) -> None:
 
 
 def test_json_answers_have_one_form() -> None:
-    rows = [{"text": "x", "label": '{"a":1,  "b":"é"}'}, {"text": "y", "label": {"a": 1, "b": "\u00e9"}}]
+    rows: list[dict[str, Any]] = [
+        {"text": "x", "label": '{"a":1,  "b":"é"}'},
+        {"text": "y", "label": {"a": 1, "b": "\u00e9"}},
+    ]
     mapped = apply(*rows, **COLUMNS, answer_format="json")
     assert [e.reference for e in mapped.examples] == ['{"a": 1, "b": "é"}'] * 2
 
@@ -87,7 +90,7 @@ def test_bad_json_answers_are_reported() -> None:
 
 
 def test_answer_templates() -> None:
-    mapping = {"prompt": "{text}", "answer": '{"who": "{name}", "at": {age?}}'}
+    mapping: dict[str, Any] = {"prompt": "{text}", "answer": '{"who": "{name}", "at": {age?}}'}
     mapped = apply({"text": "x", "name": "Ada", "age": 36}, {"text": "y"}, {"text": "z", "age": 3}, **mapping)
     assert mapped.examples[0].references == ('{"who": "Ada", "at": 36}',)
     assert [row.problem for row in mapped.bad] == [
@@ -169,7 +172,7 @@ def test_messages_that_end_in_a_question_are_fine_where_no_answer_is_needed() ->
 
 
 def test_prompt_and_completion_as_messages() -> None:
-    mapping = {"prompt": "{prompt}", "answer": "completion"}
+    mapping: dict[str, Any] = {"prompt": "{prompt}", "answer": "completion"}
     row = {"prompt": [turn("system", "S"), turn("user", "a")], "completion": [turn("assistant", "b")]}
     mapped = apply(
         row, {"prompt": "p", "completion": "c"}, {"prompt": [turn("user", "a")], "completion": "b"}, **mapping

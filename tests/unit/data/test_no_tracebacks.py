@@ -25,8 +25,12 @@ TURNS = st.lists(
     | st.dictionaries(st.sampled_from(["role", "content", "weight"]), SCALARS),
     max_size=4,
 )
-VALUES = st.recursive(SCALARS | TURNS | TURNS.map(json.dumps), lambda v: st.lists(v, max_size=3) |
-st.dictionaries(NAMES, v, max_size=3), max_leaves=6)  # fmt: skip ROWS = st.lists(st.dictionaries(NAMES, VALUES, max_size=4) | SCALARS, min_size=1, max_size=8)
+VALUES = st.recursive(
+    SCALARS | TURNS | TURNS.map(json.dumps),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
+)
+ROWS = st.lists(st.dictionaries(NAMES, VALUES, max_size=4) | SCALARS, min_size=1, max_size=8)
 
 
 def attempt(data: bytes, suffix: str, options: ReadOptions | None = None) -> None:
@@ -51,8 +55,10 @@ def attempt(data: bytes, suffix: str, options: ReadOptions | None = None) -> Non
                 guess_task(found.examples)
                 split(found.examples * 30)
             except (DataError, ConfigError) as error:
-                assert str(error).strip()
-                str(error).encode()
+                texts = (
+                    [str(error), *(f"{row}" for row in error.rows)] if isinstance(error, DataError) else [str(error)]
+                )
+                "".join(texts).encode()
 
 
 @SLOW

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pyarrow.parquet
@@ -16,7 +17,7 @@ from luthier.data import ReadOptions, RowMapping, read_examples, split
 CSV = "text;label\nIch möchte mein Geld zurück;Erstattung\nWo ist mein Paket?;Lieferung\nDanke!;Lob\nHallo;Lob\n"
 
 
-def lines(*rows: dict[str, object]) -> str:
+def lines(*rows: dict[str, Any]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
@@ -25,7 +26,7 @@ def test_one_file_from_end_to_end(write: Write) -> None:
     data = read_examples(path)
     assert data.description == "tickets.csv: CSV (delimiter ';', Windows-1252), 4 rows"
     assert data.mapping.explain() == "prompt <- text, answer <- label"
-    assert [(e.prompt, e.reference, e.line) for e in data.examples][0] == (
+    assert next((e.prompt, e.reference, e.line) for e in data.examples) == (
         "Ich möchte mein Geld zurück",
         "Erstattung",
         2,
@@ -120,7 +121,7 @@ def test_missing_paths_name_the_nearest(write: Write, tmp_path: Path) -> None:
         "JSON, "
         "JSON Lines or Parquet file."
     )
-    with pytest.raises(DataError, match="is an address. Download the file first"):
+    with pytest.raises(DataError, match=r"is an address\. Download the file first"):
         read_examples("https://example.com/rows.csv")
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match=r"holds no parquet, json, jsonl, csv files \(found: no files\)"):

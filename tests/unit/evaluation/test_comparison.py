@@ -161,7 +161,7 @@ def test_the_order_of_examples_does_not_matter() -> None:
     base = shares("base", [1, 0, 1, 1, 0, 0, 1])
     answers = [Answer(i, "yes", "stop") for i in reversed(base.example_ids)]
     examples = [Example(i, user("?"), ("yes",)) for i in reversed(base.example_ids)]
-    tuned = Scores.measure("tuned", examples[1:] + examples[:1], answers[1:], [build_metric("exact_match")])
+    tuned = Scores.measure("tuned", examples[3:] + examples[:3], answers[1:], [build_metric("exact_match")])
     found = compare(base, tuned, "exact_match")
     # The last example in reverse order is the first, the one whose answer was left out: example 6.0.
     assert (found.wins, found.losses) == (3, 1)

@@ -67,12 +67,26 @@ def test_continuous_scores_by_hand() -> None:
     assert paired_p_value(F1, zero, column(0.1, 0.2, 0.3, 0.4), np.array([0, 0, 1, 1]))[0] == 0.5
 
 
+def test_clusters_that_move_nothing_do_not_add_to_the_certainty() -> None:
+    # The third cluster's two rows change sides: its sum is the same either way.
+    base, candidate = column(0, 0, 0.2, 0.4, 0), column(0.1, 0.2, 0.4, 0.2, 0.3)
+    assert paired_p_value(F1, base, candidate, np.array([0, 1, 2, 2, 3]))[0] == 0.25
+    # ROUGE's rows hold precision and recall beside F: only F is compared.
+    wide = np.column_stack([base[:, 0], np.arange(5), np.arange(5)])
+    other = np.column_stack([candidate[:, 0], np.arange(5) + 1, np.arange(5)])
+    rouge = build_metric("rouge1")
+    assert paired_p_value(rouge, wide, other, np.array([0, 1, 2, 2, 3]))[0] == 0.25
+
+
 def test_ties_that_rounding_hides_are_ties() -> None:
     """0.1 + 0.2 - 0.3 is not 0 in floating point, and sums in another order differ in their last digit."""
     base, candidate = column(*[0.0] * 6), column(0.1, 0.2, -0.3, 0.1, 0.2, 0.3)
     differences = candidate[:, 0]
     sums = [sum(s * x for s, x in zip(signs, differences, strict=True)) for signs in product((1, -1), repeat=6)]
-    expected = np.mean(np.round(np.abs(sums), 9) >= round(float(differences.sum()), 9))
+    sizes, found = np.round(np.abs(sums), 9), round(float(differences.sum()), 9)
+    assert (sizes == found).sum() > 2
+    # The one found and its mirror image whole, the other ties half.
+    expected = ((sizes > found).sum() + 2 + ((sizes == found).sum() - 2) / 2) / 64
     assert paired_p_value(F1, base, candidate, np.arange(6))[0] == pytest.approx(expected)
 
 
@@ -107,18 +121,19 @@ def macro_rows(truth: str, guess: str) -> np.ndarray:
     return rows.reshape(len(truth), 6)
 
 
-@pytest.mark.parametrize("codes", [np.arange(6), np.array([0, 0, 1, 1, 2, 3])])
-def test_macro_f1_swaps_answers_and_computes_the_score_anew(codes: np.ndarray) -> None:
+@pytest.mark.parametrize(("codes", "movable"), [(np.arange(6), 4), (np.array([0, 0, 1, 1, 2, 3]), 3)])
+def test_macro_f1_swaps_answers_and_computes_the_score_anew(codes: np.ndarray, movable: int) -> None:
+    """Answers differ on the rows 1, 2, 3 and 5: the swap found and its mirror image are two in 2^movable."""
     truth, first, second = "aaabbb", "abbaba", "aaabbb"
     base, candidate = macro_rows(truth, first), macro_rows(truth, second)
     found = abs(MACRO.value(candidate) - MACRO.value(base))
-    extreme = []
+    extreme = 0.0
     for sides in product((False, True), repeat=int(codes.max()) + 1):
         swap = np.array(sides)[codes][:, None]
         swapped = MACRO.value(np.where(swap, base, candidate)) - MACRO.value(np.where(swap, candidate, base))
-        extreme.append(abs(swapped) >= found - 1e-9)
+        extreme += 1.0 if abs(swapped) > found + 1e-9 else 0.5 * (abs(swapped) > found - 1e-9)
     p, test = paired_p_value(MACRO, base, candidate, codes)
-    assert p == pytest.approx(np.mean(extreme))
+    assert p == pytest.approx(extreme / 2 ** (codes.max() + 1) + 1 / 2**movable)
     assert test == "permutation by cluster, exact"
 
 

@@ -21,7 +21,7 @@ from luthier.models.gguf_conversion import (
 )
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-MERGES = ["Ċ Ċ", "Ġ Ġ", "H i"]
+MERGES = ["Ċ Ċ", "Ġ Ġ", "H i", "1 2"]  # the last one must never happen: digits stand alone
 FACTS = TokenizerFacts(1, 2, 2, {"\n\n3": ("ĊĊ", "3"), "a  12": ("a", "ĠĠ", "1", "2"), "Hi": ("Hi",)})
 
 

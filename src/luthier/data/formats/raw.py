@@ -139,10 +139,8 @@ def with_usable_rows(file: RawFile) -> RawFile:
 
 
 def _undecodable(file: RawFile, line: int, column: str) -> BadRow:
-    return BadRow(
-        str(file.path), line, f"column '{printable(column)}' holds bytes or escapes that are no character", "valid UTF-8 text",
-        "save the file as UTF-8 or correct the character",
-    )  # fmt: skip
+    problem = f"column '{printable(column)}' holds bytes or escapes that are no character"
+    return BadRow(str(file.path), line, problem, "valid UTF-8 text", "save the file as UTF-8 or correct the character")
 
 
 def printable(text: str) -> str:

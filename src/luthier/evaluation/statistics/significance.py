@@ -6,8 +6,9 @@ of swaps with a difference at least as large as the one found, on either side.
 - 0/1 outcomes: the exact distribution of the swaps, ties counted half (the mid-p value). Without clusters this is
   McNemar's mid-p test (Fagerland, Lydersen and Laake 2013). Half counting makes up for the steps of the distribution:
   the plain exact test calls 2 to 4 % where it promises 5 % and loses that much power.
-- Everything else: all swaps where there are no more than the resamples asked for, else that many drawn at random. Ties
-  count whole; drawn swaps include the one found (Phipson and Smyth 2010), so p is never 0.
+- Everything else: all swaps where there are no more than the resamples asked for, else that many drawn at random. The
+  swap found (and its mirror image) counts whole, so that p is never 0 (Phipson and Smyth 2010), other ties half: scores
+  such as F1 over short texts take few values, and whole ties would cost 2 points of power.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from luthier.evaluation.statistics.resampling import (
     Integers,
     cluster_sums,
     depends_on_mean_row,
+    is_mean,
     value_of_sums,
 )
 
@@ -111,26 +113,36 @@ def _permutation_p(
     if movable == 0:
         return 1.0, "permutation by cluster, exact"
     found = abs(float(swapped(np.zeros((1, movable)))[0]))
-    bar = found - 1e-9 * max(1.0, found)  # sums in another order differ in their last digits
+    slack = 1e-9 * max(1.0, found)  # sums in another order differ in their last digits
+
+    def weight(differences: Floats) -> float:
+        """Count differences beyond the one found, and half of those equal to it."""
+        sizes = np.abs(differences)
+        return float((sizes > found + slack).sum() + (sizes >= found - slack).sum()) / 2
+
     if movable < 63 and 2**movable <= resamples:
         swaps = (np.arange(2**movable)[:, None] >> np.arange(movable)) & 1
-        differences = swapped(swaps.astype(np.float64))
-        return float((np.abs(differences) >= bar).mean()), "permutation by cluster, exact"
+        own = 1.0 if found > slack else 0.5  # the other half of the swap found and of its mirror image
+        return (own + weight(swapped(swaps.astype(np.float64)))) / 2**movable, "permutation by cluster, exact"
     random = stream(seed, "permutation")
     step = max(1, _BLOCK // movable)
-    at_least = 0
+    beyond = 0.0
     for start in range(0, resamples, step):
         swaps = random.integers(0, 2, (min(step, resamples - start), movable), dtype=np.int8)
-        at_least += int((np.abs(swapped(swaps.astype(np.float64))) >= bar).sum())
-    return (1 + at_least) / (1 + resamples), f"permutation by cluster, {resamples:,} draws"
+        beyond += weight(swapped(swaps.astype(np.float64)))
+    return (1 + beyond) / (1 + resamples), f"permutation by cluster, {resamples:,} draws"
 
 
 def _swapper(metric: Metric, base: Floats, candidate: Floats, codes: Integers) -> tuple[_Swapped, int]:
     """Return the difference as a function of swaps, and the number of clusters whose swap changes anything."""
-    moves = np.unique(codes[(base != candidate).any(axis=1)])
+    if is_mean(metric):
+        base, candidate = base[:, :1], candidate[:, :1]
     if depends_on_mean_row(metric):
         first, second = cluster_sums(base, codes), cluster_sums(candidate, codes)
-        change = (second - first)[moves]
+        change = second - first
+        # A cluster that moves nothing would only double every tie.
+        moves = np.flatnonzero((np.abs(change) > 1e-12 * (1 + np.abs(first))).any(axis=1))
+        change = change[moves]
 
         def from_sums(swaps: Floats) -> Floats:
             moved = swaps @ change
@@ -138,6 +150,7 @@ def _swapper(metric: Metric, base: Floats, candidate: Floats, codes: Integers) -
 
         return from_sums, len(moves)
 
+    moves = np.unique(codes[(base != candidate).any(axis=1)])
     place = np.full(int(codes.max()) + 1, len(moves))
     place[moves] = np.arange(len(moves))
 

@@ -32,7 +32,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Choice:
-    """The winner on `choose`, and its rivals on `confirm`: the best other one, and the best without a model."""
+    """The winner on `choose`, and its rivals on `confirm`: the best other one and the best of the other kind."""
 
     winner: Entry
     rivals: tuple[Entry, ...]
@@ -59,9 +59,10 @@ def choose(entries: Sequence[Entry], metric: str) -> Choice:
     sign = 1 if entries[0].scores.metric(metric).higher_is_better else -1
     ranked = sorted(entries, key=lambda entry: -sign * entry.scores.value(metric))
     winner, others = ranked[0], ranked[1:]
-    without_model = [entry for entry in others if not entry.candidate.uses_model]
-    rivals = dict.fromkeys(id(entry) for entry in [*others[:1], *without_model[:1]])
-    return Choice(winner, tuple(next(e for e in others if id(e) == key) for key in rivals))
+    # A model is held against the best rival without one, and the other way round: that is what people will ask.
+    other_kind = [entry for entry in others if entry.candidate.uses_model != winner.candidate.uses_model]
+    best = {entry.candidate.name: entry for entry in [*others[:1], *other_kind[:1]]}
+    return Choice(winner, tuple(best.values()))
 
 
 def confirm(choice: Choice, material: Material, run: RunDirectory, target: float | None) -> Proof:

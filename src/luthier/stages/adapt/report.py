@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.core.budget import format_duration
@@ -32,6 +33,7 @@ from luthier.stages.adapt.choosing import Choice, Entry, Proof
 from luthier.stages.adapt.plan import Plan
 from luthier.stages.blocks import (
     GLOSSARY,
+    beside,
     curves,
     data_row,
     examples_block,
@@ -116,7 +118,7 @@ def write_reports(
     lora = next((entry for entry in entries if entry.candidate.stage == "tune"), None)
     if lora is not None and (drawn := curves(lora.run)):
         blocks += [Heading("Learning"), *drawn]
-    blocks += [Heading("Answers"), *_answers(run, material, choice, proof)]
+    blocks += [Heading("Answers"), *_one_example(material, entries, choice), *_answers(run, material, choice, proof)]
     blocks += [Heading("Data"), data_row(material, material.parts), *sample_rows(material)]
     model_run = next((entry.run for entry in entries if entry.candidate.uses_model), None)
     if model_run is not None:
@@ -126,7 +128,7 @@ def write_reports(
         blocks += reproduce(lora.run)[1:2]
     write_html(
         run.path / "report.html",
-        f"Which adaptation helps: {config.data.path}",
+        f"What helps on {Path(config.data.path).name}",
         blocks,
         subtitle=escape(str(run.path)),
         glossary=GLOSSARY,
@@ -202,6 +204,21 @@ def _left_out(plan: Plan) -> list[Block]:
     if not plan.left_out:
         return []
     return [Text("Not tried:\n\n" + "\n".join(f"- {escape(t)}: {escape(r)}" for t, r in plan.left_out))]
+
+
+def _one_example(material: Material, entries: Sequence[Entry], choice: Choice) -> list[Block]:
+    """One row to choose: the model as it is beside the winner, preferably where the winner is right and it is not."""
+    as_it_is = next((entry for entry in entries if entry.candidate.name == "as_is"), None)
+    if as_it_is is None or as_it_is is choice.winner:
+        return []
+    metric = material.task.metric
+    gains = choice.winner.scores.frame()[metric] - as_it_is.scores.frame()[metric]
+    row = int(gains.argmax())
+    before, after = (
+        read_answers(entry.run.path / "evaluation" / "choose.jsonl")[row] for entry in (as_it_is, choice.winner)
+    )
+    intro = Text(f"One row to choose. Before: the model as it is. After: {escape(choice.winner.title)}.")
+    return [intro, beside(material.parts.choose[row], before, after)]
 
 
 def _answers(run: RunDirectory, material: Material, choice: Choice, proof: Proof) -> list[Block]:
