@@ -145,6 +145,9 @@ def start(
 
 def resume(run: str | Path, *, listener: Listener | None = None, stop: StopFlag | None = None) -> Run:
     """Go on with an interrupted run; a finished one is returned as it is."""
+    from luthier.evaluation.opening import require_there
+
+    require_there(str(run))
     directory = RunDirectory.open(Path(run), listener)
     directory.stop = stop or directory.stop
     stage, status = directory.manifest["stage"], directory.status
@@ -356,9 +359,10 @@ def merge(run: str | Path, folder: str | Path | None = None) -> Path:
     Raises:
         RunError: if the run has no adapter, or the folder exists.
     """
-    from luthier.evaluation.opening import winner_of
+    from luthier.evaluation.opening import require_there, winner_of
     from luthier.generation.merging import merge_adapter
 
+    require_there(str(run))
     directory = winner_of(RunDirectory.open(Path(run)))
     if not (directory.path / "adapter").exists():
         raise RunError(f"{directory.path} has no adapter to merge.")

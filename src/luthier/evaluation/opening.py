@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from luthier.core.errors import RunError
+from luthier.core.errors import DataError, RunError, nearest
 from luthier.core.files import read_lines
 from luthier.core.listener import Listener
 from luthier.core.protocols import Answerer
@@ -30,10 +30,16 @@ def open_answerer(
         precision: Compute precision of a local model.
         max_tokens: Output limit, instead of the one that a run recorded (or 256 for a plain model).
         listener: Told of downloads.
+
+    Raises:
+        DataError: for an answers file that is not there, or holds something else.
+        RunError: for a run that is not there, or cannot answer.
+        ModelError: for a model that cannot be found or read.
     """
+    require_there(spec)
     path = Path(spec)
-    if path.is_file():
-        return FinishedAnswers(path)
+    if file := answers_file(spec):
+        return FinishedAnswers(file)
     if RunDirectory.is_run(path):
         return _of_run(winner_of(RunDirectory(path)), precision, max_tokens, listener)
     limit = {} if max_tokens is None else {"max_tokens": max_tokens}
@@ -48,7 +54,10 @@ def open_chat(spec: str, *, precision: str = "auto", listener: Listener | None =
     Raises:
         RunError: if the run's winner is no language model.
     """
+    require_there(spec)
     path = Path(spec)
+    if path.is_file():
+        raise RunError(f"{spec} is a file: there is nobody to chat with. Name a run or a model.")
     if not RunDirectory.is_run(path):
         return open_local(find_model(spec, listener), precision=precision), "", 512
     run = winner_of(RunDirectory(path))
@@ -61,6 +70,41 @@ def open_chat(spec: str, *, precision: str = "auto", listener: Listener | None =
     name = answering["model"] if answering["kind"] == "prompted" else str(run.path)
     model = open_local(find_model(name, listener), precision=precision)
     return model, strategy.get("instruction", ""), strategy["max_tokens"]
+
+
+def require_there(spec: str) -> None:
+    """Say so early where a path was meant and nothing is there: else it would be looked for on the hub.
+
+    Raises:
+        DataError: for an answers file that is not there.
+        RunError: for a run that is not there, naming those there are.
+    """
+    path = Path(spec)
+    if path.exists():
+        return
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    if path.suffix in (".jsonl", ".json"):
+        raise DataError(f"There is no answers file {spec}.{nearest(path.name, beside)}")
+    runs = sorted((name for name in beside if RunDirectory.is_run(path.parent / name)), key=_by_number)
+    if path.parent.name == "runs" or (runs and path.parent != Path()):
+        found = f"{path.parent} holds: {', '.join(runs[-10:])}." if runs else f"{path.parent} holds no runs."
+        raise RunError(f"There is no run {spec}; {found}")
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    return (int(name), "") if name.isdecimal() else (0, name)
+
+
+def answers_file(spec: str) -> Path | None:
+    """Return the file of finished answers that is meant: the file itself, or that of a run that only answered."""
+    path = Path(spec)
+    if path.is_file():
+        return path
+    if RunDirectory.is_run(path) and (run := RunDirectory(path)).manifest["stage"] in ("answer", "evaluate"):
+        if run.status == "finished":
+            return path / str(run.manifest["answers"])
+        raise RunError(f"{path} has not finished its answers (status {run.status}). Finish it: luthier resume {path}.")
+    return None
 
 
 def winner_of(run: RunDirectory) -> RunDirectory:

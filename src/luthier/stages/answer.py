@@ -8,11 +8,11 @@ from luthier.core import config
 from luthier.core.files import read_lines, write_atomically
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import collect_answers
-from luthier.evaluation.opening import open_answerer
+from luthier.evaluation.opening import open_answerer, require_there
 from luthier.reporting.blocks import Row
 from luthier.reporting.inline import escape
-from luthier.stages.asking import read_for
-from luthier.stages.material import DataConfig
+from luthier.stages.asking import read_for, require_some_answer
+from luthier.stages.material import DataConfig, require_same_data
 
 
 class Config(config.Config):
@@ -25,10 +25,14 @@ class Config(config.Config):
 
 def run(config: Config, run: RunDirectory) -> None:
     """Read, answer, write `answers.jsonl`."""
+    require_there(config.answerer)
     dataset = read_for(config.answerer, config.data, need_answers=False)
+    require_same_data(run, config.data.path, dataset.digest)
     run.update(data={"path": config.data.path, "sha256": dataset.digest, "rows": len(dataset)}, answers="answers.jsonl")
     answerer = open_answerer(config.answerer, precision=config.precision, listener=run.listener)
     answers = collect_answers(answerer, dataset.examples, run, "answers")
+    if note := require_some_answer(answers, run):
+        run.listener.say(escape(note))
     target = run.path / "answers.jsonl"
     write_atomically(target, (run.path / "evaluation" / "answers.jsonl").read_bytes())
     written = sum(1 for _ in read_lines(target))

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from luthier.core.errors import DataError
 from luthier.core.listener import Listener
 from luthier.core.protocols import Answerer, Metric
 from luthier.core.run import RunDirectory
-from luthier.core.types import Example
+from luthier.core.types import Answer, Example
 from luthier.data.lengths import output_limit
 from luthier.data.mapping import RowMapping
 from luthier.data.options import ReadOptions
 from luthier.data.sources import Dataset, read_examples
 from luthier.data.tasks import Task, guess_task
-from luthier.evaluation.answerers import Prompted
+from luthier.evaluation.answerers import FinishedAnswers, Prompted
 from luthier.evaluation.metrics import build_metric
-from luthier.evaluation.opening import examples_of, mapping_of, open_answerer, winner_of
+from luthier.evaluation.opening import (
+    answers_file,
+    examples_of,
+    mapping_of,
+    open_answerer,
+    require_there,
+    winner_of,
+)
 from luthier.generation.local import open_local
 from luthier.models.source import find_model
 from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
+from luthier.reporting.inline import escape
 from luthier.stages.material import DataConfig
 
 
@@ -48,11 +58,34 @@ def metrics_for(task: Task, names: Sequence[str]) -> list[Metric]:
 
 
 def open_for(spec: str, examples: Sequence[Example], precision: str, listener: Listener) -> Answerer:
-    """Open an answerer; a plain model gets its output limit from the rows' references, in its own tokens."""
-    path = Path(spec)
+    """Open an answerer; a plain model gets its output limit from the rows' references, in its own tokens.
+
+    Raises:
+        DataError: for finished answers none of which is to one of the rows.
+    """
+    require_there(spec)
     references = [text for example in examples for text in example.references]
-    if path.is_file() or RunDirectory.is_run(path) or not references:
-        return open_answerer(spec, precision=precision, listener=listener)
+    if answers_file(spec) or RunDirectory.is_run(Path(spec)) or not references:
+        answerer = open_answerer(spec, precision=precision, listener=listener)
+        if isinstance(answerer, FinishedAnswers) and (note := answerer.check_fits(examples)):
+            listener.say(escape(note))
+        return answerer
     model = open_local(find_model(spec, listener), precision=precision)
     limit = output_limit([len(model.renderer.answer_ids(text)) + 1 for text in references])
     return Prompted(model, ZeroShot(ZeroShotConfig(max_tokens=limit)))
+
+
+def require_some_answer(answers: Sequence[Answer], run: RunDirectory) -> str:
+    """Say how many answers failed, and why the first did; an empty text if none did.
+
+    Raises:
+        DataError: if all did; the answers are removed, since they are of no use.
+    """
+    failed = [answer for answer in answers if answer.finish == "failed"]
+    if not failed:
+        return ""
+    reason = f" The first: {failed[0].text}" if failed[0].text else ""
+    if len(failed) == len(answers):
+        shutil.rmtree(run.path / "evaluation")
+        raise DataError(f"None of the {len(answers):,} rows could be answered.{reason}")
+    return f"{len(failed):,} of {len(answers):,} answers failed and count as wrong.{reason}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from luthier.core.files import read_json
 from luthier.core.run import RunDirectory
+from luthier.models.builtin import BUILTIN
 from luthier.reporting.blocks import Block, Code, Heading, Text
 from luthier.reporting.inline import escape
 
@@ -20,6 +21,7 @@ def card_blocks(run: RunDirectory, results: list[Block]) -> list[Block]:
             f"Base model `{escape(source['name'])}` (weights {source['digest'][:16]}…, {source['precision']}). "
             f"Data: {manifest['data']['rows']} rows, SHA-256 {manifest['data']['sha256'][:16]}…"
         ),
+        *_caveat(source["name"]),
         *results,
         Heading("Loading it without Luthier"),
         Code(
@@ -33,6 +35,11 @@ def card_blocks(run: RunDirectory, results: list[Block]) -> list[Block]:
             "`tokenizer.apply_chat_template(messages, add_generation_prompt=True)`."
         ),
     ]
+
+
+def _caveat(name: str) -> list[Block]:
+    """What a reader of any result with a built-in model has to know."""
+    return [Text(escape(BUILTIN[name].card))] if name in BUILTIN else []
 
 
 def _base_folder(run: RunDirectory) -> str:

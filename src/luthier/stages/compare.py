@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from luthier.core.files import read_json
 from luthier.core.listener import Listener
 from luthier.core.run import RunDirectory
 from luthier.evaluation.comparison import Comparison, adjust_for_claims, compare
-from luthier.evaluation.opening import winner_of
+from luthier.evaluation.opening import require_there, winner_of
 from luthier.evaluation.statistics import Scores
 from luthier.reporting.blocks import CellLike, Column, Row, Table
 from luthier.reporting.inline import escape
@@ -35,6 +36,8 @@ def compare_all(
     Raises:
         DataError: if there is no data to compare on, or the runs were proved on different rows.
     """
+    for spec in specs:
+        require_there(spec)
     if data is None:
         scores = [_stored(spec) for spec in specs]
         names = list(metrics) or [scores[0].names[0]]
@@ -53,7 +56,11 @@ def compare_all(
                     answers += list(answerer.answer(chunk))
                     progress.advance(len(chunk))
             scores.append(Scores.measure(answerer.identity, dataset.examples, answers, built))
-    comparisons = [compare(scores[0], other, name, margin=margin) for name in names for other in scores[1:]]
+    comparisons = [
+        replace(compare(scores[0], other, name, margin=margin), base=specs[0], candidate=spec)
+        for name in names
+        for spec, other in zip(specs[1:], scores[1:], strict=True)
+    ]
     adjusted = adjust_for_claims(comparisons)
     _show(specs, scores, names, adjusted, listener)
     return adjusted
@@ -91,6 +98,4 @@ def _show(
     for spec, found in zip(specs, scores, strict=True):
         rows.append([spec, *(score_cell(found, name) for name in names)])
     listener.show(Table(columns, rows))
-    candidates = [spec for _ in names for spec in specs[1:]]
-    lines = [escape(c.sentence(specs[0], spec)) for spec, c in zip(candidates, comparisons, strict=True)]
-    listener.show(Row("verdict", lines))
+    listener.show(Row("verdict", [escape(comparison.sentence()) for comparison in comparisons]))

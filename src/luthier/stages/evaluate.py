@@ -7,13 +7,14 @@ from pydantic import Field
 from luthier.core import config
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import collect_answers
+from luthier.evaluation.opening import require_there
 from luthier.evaluation.statistics import Scores
 from luthier.reporting.blocks import Column, Row, Table
 from luthier.reporting.html import write_html
 from luthier.reporting.inline import escape
-from luthier.stages.asking import metrics_for, open_for, read_for, task_for
+from luthier.stages.asking import metrics_for, open_for, read_for, require_some_answer, task_for
 from luthier.stages.blocks import GLOSSARY, reproduce, score_cell, title_of
-from luthier.stages.material import DataConfig
+from luthier.stages.material import DataConfig, require_same_data
 
 
 class Config(config.Config):
@@ -27,7 +28,9 @@ class Config(config.Config):
 
 def run(config: Config, run: RunDirectory) -> None:
     """Read, answer, score."""
+    require_there(config.answerer)
     dataset = read_for(config.answerer, config.data)
+    require_same_data(run, config.data.path, dataset.digest)
     examples = dataset.examples
     task = task_for(config.answerer, examples, config.data.kind)
     metrics = metrics_for(task, config.metrics)
@@ -42,6 +45,8 @@ def run(config: Config, run: RunDirectory) -> None:
     )
     answerer = open_for(config.answerer, examples, config.precision, run.listener)
     answers = collect_answers(answerer, examples, run, "answers")
+    if note := require_some_answer(answers, run):
+        run.listener.say(escape(note))
     scores = run.once("scores", lambda: Scores.measure(answerer.identity, examples, answers, metrics), Scores.from_json)
     columns = [Column(f"{len(scores)} rows"), *(Column(title_of(name), "right") for name in scores.names)]
     table = Table(columns, [[config.answerer, *(score_cell(scores, name) for name in scores.names)]])

@@ -24,10 +24,10 @@ from luthier.models.compatibility import check_compatible
 from luthier.models.cost import estimate_training_bytes, peak_memory_bytes
 from luthier.models.load import load_model
 from luthier.models.readout_model import ReadoutModel
-from luthier.models.source import DEFAULT_MODEL, find_model
+from luthier.models.source import DEFAULT_MODEL, find_model, weights_digest
 from luthier.objectives import OBJECTIVES
 from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
-from luthier.stages.material import DataConfig, Material, measure_lengths, read_material
+from luthier.stages.material import DataConfig, Material, measure_lengths, read_material, render_parts
 from luthier.stages.tune_report import announce, write_reports
 from luthier.training.checkpoints import Checkpoints
 from luthier.training.config import TrainingConfig
@@ -35,6 +35,7 @@ from luthier.training.early_stopping import EarlyStopping
 from luthier.training.engine.single import SingleDeviceEngine
 from luthier.training.optim import Schedule
 from luthier.training.source import BatchConfig, PackedSource
+from luthier.training.speed import tokens_per_second
 from luthier.training.state import TrainingState, fit
 from luthier.training.tensorboard import TensorBoardLog
 from luthier.training.validation import validate
@@ -82,9 +83,9 @@ def run(config: Config, run: RunDirectory) -> None:
 
     model = load_model(source, precision=config.precision, masters=method.masters)
     renderer = Renderer(model.tokenizer, model.facts.context)
+    rendered = render_parts(renderer, material.parts)
     lengths = measure_lengths(renderer, material.parts)
-    tune = renderer.render_all(material.parts.tune)
-    choose = [rendered.batch() for rendered in renderer.render_all(material.parts.choose)]
+    tune, choose = rendered["tune"], [row.batch() for row in rendered["choose"]]
     strategy = ZeroShot(ZeroShotConfig(max_tokens=lengths.limit))
 
     attached = method.attach(model, "default", seed=derive(config.seed, "adapter"))
@@ -99,6 +100,8 @@ def run(config: Config, run: RunDirectory) -> None:
     state = TrainingState(engine, work, config.training.clip, parts={"early_stopping": stopping})
     _seed_dropout(config.seed)
 
+    speed = run.once("speed", lambda: tokens_per_second(engine, work.work([r.batch() for r in tune[: 2 * 8]])[:2]))
+    seconds = work.total_steps * sum(map(len, tune)) / work.steps_per_epoch / speed
     prediction = estimate_training_bytes(model.facts, engine.trained, config.batch.micro_tokens, model.precision)
     run.update(
         lengths=lengths.to_json(),
@@ -106,7 +109,7 @@ def run(config: Config, run: RunDirectory) -> None:
         layout="packed" if readout.layout == "packed" else f"rows: {model.why_rows}",
         trained_parameters=sum(p.numel() for p in engine.trained.values()),
         training_tokens={"all": sum(map(len, tune)), "trained": sum(r.trained for r in tune)},
-        plan={"iterations": work.total_steps, "memory_bytes": prediction},
+        plan={"iterations": work.total_steps, "memory_bytes": prediction, "seconds": round(seconds, 1)},
         answering={"kind": "tuned", "strategy": {"strategy": "zero_shot", "max_tokens": lengths.limit}},
     )
     announce(run, config, material, lengths)
@@ -123,20 +126,21 @@ def run(config: Config, run: RunDirectory) -> None:
         with staged_folder(folder) as staged:
             attached.save(staged)
 
-    digest = adapter_digest(folder) if folder.name == "adapter" else "full"
+    digest = adapter_digest(folder) if folder.name == "adapter" else weights_digest(folder)
     tuned = Prompted(LocalModel(readout, renderer, "default", digest), strategy)
     after = _scores(tuned, material, config, run, "after")
     comparison = None
     if before is not None:
         comparison = run.once("comparison", lambda: compare(before, after, material.task.metric), Comparison.from_json)
-    run.update(measured={"memory_bytes": peak_memory_bytes()})
+    training_seconds = sum(line["seconds"] for line in run.timings())
+    run.update(measured={"memory_bytes": peak_memory_bytes(), "seconds": round(training_seconds, 1)})
     write_reports(run, config, material, Outcome(after, before, comparison))
-    checkpoints.remove()
     run.finish(
         comparison.to_json()
         if comparison
         else {"metric": material.task.metric, "value": after.value(material.task.metric)}
     )
+    checkpoints.remove()  # last: without them a run that is killed here would train again
 
 
 def _method(config: Config) -> Any:
@@ -156,8 +160,8 @@ def _train(
 ) -> None:
     """Train to the end, from the newest checkpoint that verifies; pauses where a stop is asked for."""
     training, total = config.training, state.source.total_steps
-    if checkpoints.resume_newest_that_verifies(state, run.listener.say):
-        run.listener.say(f"going on at step {state.step} of {total}")
+    if _resumed(config, run, state, checkpoints, stopping) and (state.step == total or stopping.satisfied):
+        return
     run.forget_after(state.step)
     with (
         run.listener.track("tuning", total, "steps") as progress,
@@ -165,7 +169,7 @@ def _train(
     ):
         progress.advance(state.step)
         began = time.monotonic()
-        for record in () if stopping.satisfied else fit(state):
+        for record in fit(state):
             line: dict[str, Any] = record.to_json()
             if training.validates_at(record.step, total):
                 validation = validate(state.engine, objective, choose, config.batch.micro_tokens)
@@ -183,12 +187,27 @@ def _train(
             progress.advance(1)
             progress.note(f"loss {record.loss:.3f}")
             best = training.keep_best and "eval_total_loss" in line and stopping.is_best
-            if best or record.step % training.checkpoint_every == 0 or run.stop_requested or record.step == total:
+            asked = run.stop_requested
+            last = record.step == total or stopping.satisfied or asked
+            if best or last or record.step % training.checkpoint_every == 0:
                 checkpoints.save(state, best=best)
-            run.check_stop()
+            if asked:
+                run.check_stop()
             if stopping.satisfied:
                 run.listener.say(f"stopped early at step {record.step}: best validation at step {stopping.best_step}")
                 break
+
+
+def _resumed(
+    config: Config, run: RunDirectory, state: TrainingState, checkpoints: Checkpoints, stopping: EarlyStopping
+) -> bool:
+    """Go back to the newest checkpoint that verifies; False if there is none."""
+    if not checkpoints.resume_newest_that_verifies(state, run.listener.say):
+        return False
+    if config.training.keep_best and stopping.best_step == state.step:
+        checkpoints.save(state, best=True)  # a kill may have come before it was marked as the best
+    run.listener.say(f"Going on after step {state.step} of {state.source.total_steps}.")
+    return True
 
 
 def _scores(answerer: Prompted, material: Material, config: Config, run: RunDirectory, when: str) -> Scores:

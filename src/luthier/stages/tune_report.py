@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from luthier.core.budget import format_duration
 from luthier.core.files import write_atomically
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import read_answers
@@ -49,7 +50,8 @@ def announce(run: RunDirectory, config: Config, material: Material, lengths: Len
         f"{escape(manifest['model']['name'])}, {manifest['model']['precision']}, {escape(manifest['layout'])}; "
         f"{manifest['trained_parameters']:,} trained parameters ({escape(str(config.adapter.get('method', 'lora')))})",
         f"{rows:,} rows x {epochs:g} epochs / batch {batch} = {plan['iterations']:,} iterations; "
-        f"about {size(plan['memory_bytes'])} of memory; answers up to {lengths.limit} tokens",
+        f"about {format_duration(plan['seconds'])} and {size(plan['memory_bytes'])} of memory; "
+        f"answers up to {lengths.limit} tokens",
     ]
     run.listener.show(Row("plan", lines))
 
@@ -112,7 +114,8 @@ def _cost(run: RunDirectory) -> KeyValues:
     seconds = sum(line["seconds"] for line in timings)
     tokens = sum(line["seconds"] * line["tokens_per_second"] for line in timings)
     pairs = [
-        ("training time", f"{seconds:.0f} s"),
+        ("training time, estimated", format_duration(manifest["plan"]["seconds"])),
+        ("training time, measured", format_duration(seconds)),
         ("speed", f"{tokens / max(seconds, 1e-9):.0f} tokens/s"),
         ("memory, estimated", size(manifest["plan"]["memory_bytes"])),
         ("memory, measured (whole process)", size(manifest.get("measured", {}).get("memory_bytes", 0))),

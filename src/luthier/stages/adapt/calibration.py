@@ -20,10 +20,11 @@ from luthier.models.readout_model import ReadoutModel
 from luthier.models.source import find_model
 from luthier.objectives.supervised import SupervisedFineTuning
 from luthier.prompting.format_instruction import format_instruction
-from luthier.stages.material import Material, measure_lengths
+from luthier.stages.material import Material, measure_lengths, render_parts
 from luthier.training.engine.single import SingleDeviceEngine
 from luthier.training.optim import OptimizerConfig, Schedule
 from luthier.training.source import BatchConfig, PackedSource
+from luthier.training.speed import tokens_per_second
 
 WITHOUT_MODEL_SECONDS = 20.0
 """Below this there is no time to load a model and look at it, only for the rivals that need none."""
@@ -79,8 +80,8 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
         began = time.monotonic()
         model = load_model(source, precision=precision)
         renderer = Renderer(model.tokenizer, model.facts.context)
+        tune = render_parts(renderer, material.parts)["tune"]
         lengths = measure_lengths(renderer, material.parts)
-        tune = renderer.render_all(material.parts.tune)
         load_seconds = time.monotonic() - began
         progress.advance()
         prefill, generate = _generation_speed(LocalModel(ReadoutModel(model), renderer, None), material)
@@ -89,7 +90,7 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
         readout = ReadoutModel(model, [Lora().attach(model)])
         step = PackedSource([r.batch() for r in tune], SupervisedFineTuning(), batch, 1, seed=0)
         engine = SingleDeviceEngine(readout, OptimizerConfig(), Schedule(0.0, 1))
-        train = _training_speed(engine, step)
+        train = tokens_per_second(engine, [piece for _ in range(2) for piece in (step.next() or [])[:1]])
         progress.advance()
     choose = [
         len(renderer.prompt_ids(e.messages)) + len(renderer.answer_ids(e.reference)) for e in material.parts.choose
@@ -114,21 +115,6 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
         precision=model.precision,
         layout=readout.layout if model.packs else f"rows: {model.why_rows}",
     )
-
-
-def _training_speed(engine: SingleDeviceEngine, source: PackedSource) -> float:
-    """Tokens a second of forward and backward, in the second of two pieces of work (the first one warms up)."""
-    engine.model.train()
-    seconds, tokens = 1.0, 1
-    for _ in range(2):
-        work = source.next()
-        assert work is not None
-        began = time.monotonic()
-        output = engine.forward(work[0])
-        engine.backward(output.totals["loss"] * 0.0, last=True)
-        seconds, tokens = time.monotonic() - began, work[0].batch.tokens
-    engine.optimizer.zero_grad(set_to_none=True)
-    return tokens / seconds
 
 
 def _generation_speed(model: LocalModel, material: Material) -> tuple[float, float]:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from luthier.core.budget import format_duration
+from luthier.core.run import environment
+from luthier.reporting.quantities import size
 from luthier.stages.adapt.calibration import Calibration
 from luthier.stages.material import Material
 
@@ -95,6 +97,10 @@ def make_plan(config: Config, material: Material, measured: Calibration) -> Plan
         else:
             left_out.append((candidate.title, f"takes about {format_duration(candidate.seconds)}"))
     confirming = _confirm_seconds(material, measured, models=2)
+    room = environment()["memory_bytes"]
+    if room and measured.memory_bytes > room:
+        left_out.append(("LoRA", f"takes about {size(measured.memory_bytes)} of memory, this machine has {size(room)}"))
+        return Plan(tuple(candidates), left_out, _confirm_seconds(material, measured, models=1), measured)
     tuned = [_lora(config, material, measured, epochs) for epochs in _EPOCHS]
     fitting = [candidate for candidate in tuned if left(candidate.seconds, confirming) >= 0]
     if fitting:
