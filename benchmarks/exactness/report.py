@@ -53,8 +53,8 @@ def _loss(found: Mapping[str, Any]) -> str:
 
 {len(rows)} batches of {found["batches"][0]["rows"]} tickets, packed, no adapter, fp32: relative difference to
 
-- **separate sequences** (tolerance {TOLERANCES["separate"]:g}): each row alone through the plain transformers model, then
-  a plain log-softmax (in float64, of the fp32 logits),
+- **separate sequences** (tolerance {TOLERANCES["separate"]:g}): each row alone through the plain transformers model,
+  then a plain log-softmax (in float64, of the fp32 logits),
 - **TRL** (tolerance {TOLERANCES["trl"]:g}): `SFTTrainer.compute_loss` on the batch of its own data loader,
 - **transformers' own** (tolerance {TOLERANCES["transformers"]:g}): the padded batch's `loss`,
 - not held to a tolerance: the same with weights and arithmetic in float64, and with the log-softmax in fp32.
@@ -112,9 +112,9 @@ changed in them: {found["updates"]:.1e} (the change is {found["update_over_param
 def _saved(found: Mapping[str, Any], tuning: Mapping[str, Any]) -> str:
     return f"""## The saved adapter in a plain script
 
-An adapter trained for {tuning["steps"]} steps (loss {tuning["first_loss"]:.3f} to {tuning["last_loss"]:.3f}), saved, and
-loaded with `PeftModel.from_pretrained` by `plain_peft.py`, which does not import Luthier. {found["probes"]} tickets,
-{found["positions"]:,} positions: largest difference of a logit {found["largest_logit_difference"]:.1e}
+An adapter trained for {tuning["steps"]} steps (loss {tuning["first_loss"]:.3f} to {tuning["last_loss"]:.3f}), saved,
+and loaded with `PeftModel.from_pretrained` by `plain_peft.py`, which does not import Luthier. {found["probes"]}
+tickets, {found["positions"]:,} positions: largest difference of a logit {found["largest_logit_difference"]:.1e}
 ({found["bit_equal"]} of {found["probes"]} bit-equal), same most probable token at {found["same_top_token"]:,} of
 {found["positions"]:,} positions. Log-probabilities read from one packed row: relative difference
 {held(found["packed_logps"], TOLERANCES["packed_logps"])} (tolerance {TOLERANCES["packed_logps"]:g}).
@@ -187,10 +187,11 @@ def render(results: Mapping[str, Any]) -> str:
         sections.append(_saved(results["saved_adapter"], results["tune"]))
     if "greedy" in results:
         sections.append(_greedy(results["greedy"]))
+    body = "\n".join(sections)
     return f"""# Is the arithmetic right?
 
 Written by `python benchmarks/exactness/run.py` from `results/exactness.json`; do not edit. The built-in
 {env.get("model")} in fp32 on rows of `{env.get("rows")}`; {versions}, {env.get("system")},
 {env.get("threads")} thread. A figure beyond its tolerance stands in bold with the tolerance.
 
-{"\n".join(sections)}"""
+{body}"""

@@ -59,7 +59,7 @@ from luthier.training.step import train_step
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "exactness.json"
-ADAPTER = HERE / "results" / "adapter"
+ADAPTER = HERE / "work" / "adapter"
 MODEL = "smollm2-135m-instruct"
 TICKETS = HERE.parents[1] / "examples" / "data" / "support_tickets" / "tickets.csv"
 BATCH, BATCHES = 8, 3

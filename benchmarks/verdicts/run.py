@@ -359,7 +359,8 @@ Luthier: Tango's for 0/1 without clusters, the expanded BCa bootstrap of pairs f
 
 ## Time
 
-One comparison with its test, interval and power, median of 20, on {stored["timing"]["cores"]} shared CPU cores.
+One comparison with its test and interval, median of 20, on {stored["timing"]["cores"]} shared CPU cores.
+New resamples each time; the power of exact match is remembered from the first.
 
 {_table(["answers", "time"], times)}
 """

@@ -19,16 +19,16 @@ EXAMPLES = (
 def chat(
     what: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="A run directory or a model.")],
     max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", help="Longest answer. [default: the run's output limit]")
+        int | None, typer.Option("--max-tokens", min=1, help="Longest answer. [default: the run's output limit]")
     ] = None,
-    temperature: Annotated[float, typer.Option("--temperature", "-t", help="0 is greedy.")] = 0.0,
+    temperature: Annotated[float, typer.Option("--temperature", "-t", min=0, help="0 is greedy.")] = 0.0,
     remember: Annotated[
         bool, typer.Option("--remember/--each-alone", help="Send the conversation so far with each question.")
     ] = False,
     precision: options.Precision = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Talk to a model in the terminal; answers stream. Leave with Ctrl-D.
+    """Talk to a model in the terminal; answers stream. Piped input is answered line by line. Leave with Ctrl-D.
 
     A tuned model is asked the way it was taught: each question alone, with the instruction its run found best.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TextIO
 
+from luthier.core.errors import LuthierError
 from luthier.core.listener import Listener
 from luthier.core.types import Decoding, Message, Request
 
@@ -19,32 +20,50 @@ def talk(
     remember: bool,
     precision: str,
 ) -> list[dict[str, Any]]:
-    """Answer line by line until the input ends; returns the conversation."""
+    """Answer line by line until the input ends; returns the conversation.
+
+    At a terminal Ctrl-C ends an answer, and what cannot be asked is said without ending the conversation.
+    """
     from luthier.evaluation.opening import open_chat
 
     model, instruction, limit = open_chat(what, precision=precision, listener=listener)
     decoding = Decoding(max_tokens or limit, temperature)
     interactive = source.isatty()
+    if interactive:
+        alone = "The conversation so far is sent along" if remember else "Each question stands alone"
+        listener.say(f"{alone}; Ctrl-C ends an answer, Ctrl-D the conversation.")
     said: list[Message] = []
     while (question := _ask(source, screen, interactive)) is not None:
         if not question:
             continue
-        content = f"{instruction}\n\n{question}" if instruction else question
-        turn = Message("user", content)
-        pieces = []
-        for piece in model.stream(Request((*said, turn) if remember else (turn,), decoding)):
-            pieces.append(piece)
-            screen.write(piece)
-            screen.flush()
+        turn = Message("user", f"{instruction}\n\n{question}" if instruction else question)
+        pieces: list[str] = []
+        try:
+            for piece in model.stream(Request((*said, turn) if remember else (turn,), decoding)):
+                pieces.append(piece)
+                screen.write(piece)
+                screen.flush()
+        except (LuthierError, KeyboardInterrupt) as stop:
+            if not interactive:
+                raise
+            screen.write(" …" if isinstance(stop, KeyboardInterrupt) else f"luthier: {stop}")
         screen.write("\n")
-        said += [turn, Message("assistant", "".join(pieces))]
+        if pieces:
+            said += [turn, Message("assistant", "".join(pieces))]
     return [message.to_json() for message in said]
 
 
 def _ask(source: TextIO, screen: TextIO, interactive: bool) -> str | None:
-    """Read a question; None at the end of input."""
-    if interactive:
-        screen.write("> ")
-        screen.flush()
-    line = source.readline()
+    """Read a question; None at the end of input (at a terminal also at Ctrl-C)."""
+    if not interactive:
+        line = source.readline()
+        return line.strip() if line else None
+    screen.write("> ")
+    screen.flush()
+    try:
+        line = source.readline()
+    except KeyboardInterrupt:
+        line = ""
+    if not line:
+        screen.write("\n")
     return line.strip() if line else None

@@ -32,7 +32,7 @@ def check(
     id: options.Id = None,
     split: options.Split = None,
 ) -> None:
-    """Name the dialect, all bad rows, the task, lengths, near-duplicates, parts. Exit status 1 if rows are bad."""
+    """Name the dialect, all bad rows, the task, lengths, near-duplicates, parts. Exit status 1 if anything is wrong."""
     read = options.reading(prompt, answer, system, cluster, id, split, skip_bad=True)
     found: dict[str, Any] = {}
 
@@ -43,7 +43,7 @@ def check(
         return found
 
     perform(as_json, work)
-    if found.get("bad_rows"):
+    if found.get("bad_rows") or found.get("problem"):
         raise typer.Exit(1)
 
 

@@ -13,10 +13,13 @@ EXAMPLES = "Examples:\n\n  luthier list metrics\n\n  luthier list models --json"
 
 
 def list_(
-    what: Annotated[str, typer.Argument(metavar="adapters|metrics|formats|models", help="What to list.")],
+    what: Annotated[
+        str,
+        typer.Argument(metavar="WHAT", help="adapters, objectives, metrics, strategies, formats, baselines or models."),
+    ],
     as_json: options.Json = False,
 ) -> None:
-    """List what there is: adapters, objectives, metrics, strategies, formats, models."""
+    """List what there is to choose from, with a line about each."""
 
     def work(listener: Any, stop: object) -> list[dict[str, str]]:
         from luthier.reporting.blocks import Column, Table

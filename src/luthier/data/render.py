@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -140,11 +141,14 @@ class Renderer:
                 f"{where} has its beginning-of-sequence token at positions {places.tolist()}; only 0 is right."
             )
 
-    @property
+    @cached_property
     def _bos_is_only_a_beginning(self) -> bool:
-        """Some models (ChatML) use their bos token to open every turn; there it says nothing."""
+        """Some models (ChatML) open every turn with their bos token: more turns have more, and it says nothing."""
         probe = (Message("user", "a"), Message("assistant", "b"), Message("user", "c"))
-        return self._encode(self.template.prompt(probe)).count(self.tokenizer.bos_token_id) <= 1
+        counts = [
+            self._encode(self.template.prompt(turns)).count(self.tokenizer.bos_token_id) for turns in (probe[:1], probe)
+        ]
+        return counts[0] == counts[1]
 
     def _encode(self, text: str) -> list[int]:
         """Tokenize text that the template has rendered: it holds all the special tokens there should be."""

@@ -98,7 +98,8 @@ def load_tokenizer(source: ModelSource) -> Any:
     if not tokenizer.is_fast:
         raise ModelError(f"{source.spec} has only a slow tokenizer; Luthier needs one with tokenizer.json.")
     if not tokenizer.chat_template:
-        tokenizer.chat_template = PLAIN_TEMPLATE
+        begins = tokenizer.bos_token is not None and tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id
+        tokenizer.chat_template = ("{{ bos_token }}" if begins else "") + PLAIN_TEMPLATE
     return tokenizer
 
 

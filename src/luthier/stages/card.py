@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from luthier.core.files import read_json
 from luthier.core.run import RunDirectory
 from luthier.models.builtin import BUILTIN
+from luthier.models.source import find_model
 from luthier.reporting.blocks import Block, Code, Heading, Text
 from luthier.reporting.inline import escape
 
 
-def card_blocks(run: RunDirectory, results: list[Block]) -> list[Block]:
-    """Return the model card: what it is, how well it does, how it is loaded outside Luthier."""
+def card_blocks(run: RunDirectory, results: list[Block], place: Path) -> list[Block]:
+    """Return the model card: what it is, how well it does, how it is loaded outside Luthier.
+
+    Args:
+        run: The run that made the model, or found out how to ask it.
+        results: What is known about it.
+        place: The folder of the card; paths are written as seen from there.
+    """
     manifest = run.manifest
     source = manifest["model"]
-    adapter = (run.path / "adapter").exists()
-    folder = "adapter" if adapter else "model"
+    how = "asked as on" if manifest["answering"]["kind"] == "prompted" else "tuned on"
     return [
-        Heading(f"{source['name']}, tuned on {escape(str(manifest['data']['path']))}"),
+        Heading(f"{source['name']}, {how} {escape(str(manifest['data']['path']))}"),
         Text(
             f"Base model `{escape(source['name'])}` (weights {source['digest'][:16]}…, {source['precision']}). "
             f"Data: {manifest['data']['rows']} rows, SHA-256 {manifest['data']['sha256'][:16]}…"
@@ -24,17 +35,33 @@ def card_blocks(run: RunDirectory, results: list[Block]) -> list[Block]:
         *_caveat(source["name"]),
         *results,
         Heading("Loading it without Luthier"),
-        Code(
-            _LOAD_ADAPTER.format(base=_base_folder(run), folder=folder)
-            if adapter
-            else _LOAD_MODEL.format(folder=folder),
-            "python",
-        ),
+        Code(_loading(run, place), "python"),
         Text(
             "Ask it in the chat template of the tokenizer, as it was taught: "
             "`tokenizer.apply_chat_template(messages, add_generation_prompt=True)`."
         ),
+        *_instruction(manifest["answering"]),
     ]
+
+
+def _loading(run: RunDirectory, place: Path) -> str:
+    """Return the lines that load the model with transformers and PEFT alone."""
+    answering = run.manifest["answering"]
+    if answering["kind"] == "prompted":
+        return _LOAD_MODEL.format(folder=find_model(answering["model"]).folder)
+    if (run.path / "adapter").exists():
+        return _LOAD_ADAPTER.format(base=_base_folder(run), folder=_seen_from(place, run.path / "adapter"))
+    return _LOAD_MODEL.format(folder=_seen_from(place, run.path / "model"))
+
+
+def _seen_from(place: Path, folder: Path) -> str:
+    return Path(os.path.relpath(folder, place)).as_posix()
+
+
+def _instruction(answering: Mapping[str, Any]) -> list[Block]:
+    """Return what was put before each prompt, if anything was."""
+    text = answering["strategy"].get("instruction")
+    return [Text("Before each prompt, and a blank line, it was told:"), Code(text, "text")] if text else []
 
 
 def _caveat(name: str) -> list[Block]:

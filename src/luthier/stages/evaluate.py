@@ -40,6 +40,7 @@ def run(config: Config, run: RunDirectory) -> None:
         task=task.to_json(),
         answers="evaluation/answers.jsonl",
     )
+    run.listener.show(Row("run", f"`{escape(str(run.path))}`"))
     run.listener.show(
         Row("data", [f"{escape(dataset.description)}. {escape(dataset.mapping.explain())}", escape(task.reason)])
     )

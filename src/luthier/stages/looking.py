@@ -14,7 +14,7 @@ from luthier.data.overlap import groups
 from luthier.data.render import Renderer
 from luthier.data.sources import read_examples
 from luthier.data.splits import split
-from luthier.data.tasks import guess_task
+from luthier.data.tasks import guess_task, require_different_answers
 from luthier.models.load import load_tokenizer
 from luthier.models.source import DEFAULT_MODEL, find_model
 from luthier.reporting.blocks import Row, Text
@@ -43,6 +43,7 @@ def check_data(
     found["near_duplicates"] = len(examples) - len(set(groups(examples)))
     found["lengths"] = _lengths(dataset.examples, model, listener)
     try:
+        require_different_answers(examples)
         parts = split(examples, given=dataset.given)
         task = guess_task(parts.tune, kind)
         listener.show(data_row(Material(dataset, task, parts), parts))

@@ -43,6 +43,7 @@ def announce(run: RunDirectory, config: Config, material: Material, lengths: Len
     """Show data, lengths, iterations and the estimate of memory, before the first step."""
     manifest = run.manifest
     plan = manifest["plan"]
+    run.listener.show(Row("run", f"`{escape(str(run.path))}`"))
     run.listener.show(data_row(material, material.parts))
     epochs, batch = config.training.epochs, config.batch.sequences
     rows = len(material.parts.tune)
@@ -82,7 +83,7 @@ def write_reports(run: RunDirectory, config: Config, material: Material, outcome
         subtitle=escape(str(run.path)),
         glossary=GLOSSARY,
     )
-    write_atomically(run.path / "card.md", to_markdown(card_blocks(run, [verdict, table])))
+    write_atomically(run.path / "card.md", to_markdown(card_blocks(run, [verdict, table], run.path)))
     listener.show(Row("report", f"`{escape(str(run.path / 'report.html'))}`"))
 
 

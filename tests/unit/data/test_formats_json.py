@@ -60,7 +60,7 @@ def test_an_object_that_holds_one_list(write: Write) -> None:
 
 def test_one_conversation_is_one_row(write: Write) -> None:
     value = {"messages": [{"role": "user", "content": "hi"}]}
-    assert len(read(write("one.json", json.dumps(value, indent=2))).rows) == 1
+    assert [row.line for row in read(write("one.json", "\n\n" + json.dumps(value, indent=2))).rows] == [3]
     assert len(read(write("line.json", json.dumps(value))).rows) == 1
 
 

@@ -192,6 +192,8 @@ def test_split_columns_are_used_only_where_all_values_are_parts() -> None:
         ([{"a": 1}, {"a": 2}], "json"),
         (["{'a': 1}", "{'a': 2}"], "json"),  # meant as JSON; that it is none is said row by row
         (["a {b}", "c"], "text"),
+        (['{"a": 1}'] * 8 + ["none"] * 2, "text"),
+        (['{"a": 1}'] * 9 + ["none"], "json"),
         (['["a"]', '["b"]'], "text"),
         ([["a", "b"], ["c"]], "text"),
     ],

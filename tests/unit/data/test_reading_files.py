@@ -167,6 +167,9 @@ def test_a_test_file_alone_is_no_division(write: Write, tmp_path: Path) -> None:
     write("d/test.csv", CSV)
     assert dict(read_examples(tmp_path / "d").given) == {}
     assert dict(read_examples(tmp_path / "d" / "test.csv").given) == {}
+    write("d/test_2.csv", CSV)
+    data = read_examples(tmp_path / "d")
+    assert (len(data), dict(data.given)) == (8, {})
 
 
 def test_a_split_column_gives_the_parts(write: Write) -> None:

@@ -57,7 +57,8 @@ def test_summarization_needs_long_inputs_and_clearly_shorter_answers() -> None:
     task = guess_task(rows(answers, words=120))
     assert (task.kind, task.metric, task.secondary) == ("summarization", "rougeL", ("rouge1", "rouge2"))
     assert task.reason == "long inputs (median: 120 words) have answers of 20 words"
-    assert guess_task(rows(answers, words=39)).kind == "chat"
+    assert guess_task(rows([sentence(n, 10) for n in range(40)], words=45)).kind == "chat"
+    assert guess_task(rows([sentence(n, 10) for n in range(40)], words=55)).kind == "summarization"
     assert guess_task(rows(answers, words=30)).kind == "chat"
     assert guess_task(rows([sentence(n, 70) for n in range(40)], words=120)).kind == "chat"
 

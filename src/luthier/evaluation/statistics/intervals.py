@@ -7,7 +7,7 @@
 - Everything else: the bootstrap over clusters, bias-corrected and accelerated (BCa; Efron 1987), its normal quantiles
   replaced by Student's and widened by sqrt(C / (C - 1)) for C clusters (the expansion of Hesterberg 2015). Percentile
   intervals are too short: for 80 scores of which most are 1 they hold 92 % of the time instead of 95 %, for a dozen
-  clusters 86 to 92 %. BCa alone mends the first, the expansion alone the second (see benchmarks/verdicts).
+  clusters 87 to 93 %. BCa mends the first, the expansion the second: 95 % and 94 to 96 % (see benchmarks/verdicts).
 - Fewer than six clusters: Student's t on the jackknife's error, for so few clusters have too few resamples.
 - All clusters alike: resampling cannot know what it has not seen. The interval is that of 0/1 outcomes with the
   clusters as rows, the widest that scores within their bounds allow.
@@ -42,7 +42,8 @@ from luthier.evaluation.statistics.shares import paired_share_interval, wilson
 
 _NORMAL = NormalDist()
 _FEW_CLUSTERS = 6
-"""Below this the bootstrap's intervals hold far too seldom (84 % for 4 clusters, 51 % for 2), Student's 92 to 95 %."""
+"""Below this the bootstrap's intervals hold far too seldom (for 4 clusters 82 to 88 %), Student's nearly as they should
+(92 %; see benchmarks/verdicts)."""
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,17 @@ from pydantic import Field, field_validator
 
 from luthier.core import config
 from luthier.core.budget import Stopwatch, parse_duration
-from luthier.core.listener import OnlyProgress
+from luthier.core.errors import CompatibilityError, GuardError
+from luthier.core.listener import Listener, OnlyProgress, Tracker
 from luthier.core.run import RunDirectory
 from luthier.core.stages import config_class, run_stage
 from luthier.evaluation.statistics import Scores
 from luthier.models.source import DEFAULT_MODEL
+from luthier.reporting.blocks import Row
+from luthier.reporting.inline import escape
 from luthier.stages.adapt.calibration import calibrate
 from luthier.stages.adapt.choosing import Entry, choose, confirm
-from luthier.stages.adapt.plan import Plan, make_plan
+from luthier.stages.adapt.plan import Candidate, Plan, make_plan
 from luthier.stages.adapt.report import show_candidates, show_plan, write_reports
 from luthier.stages.material import DataConfig, Material, read_material
 
@@ -43,6 +46,7 @@ def run(config: Config, run: RunDirectory) -> None:
     try:
         material = read_material(config.data, run)
         plan = plan_once(config, material, run)
+        run.listener.show(Row("run", f"`{escape(str(run.path))}`"))
         show_plan(run, config, material, plan)
         entries = _run_candidates(config, plan, watch, run)
         choice = choose(entries, material.task.metric)
@@ -66,25 +70,49 @@ def plan_once(config: Config, material: Material, run: RunDirectory) -> Plan:
 
 
 def _run_candidates(config: Config, plan: Plan, watch: Stopwatch, run: RunDirectory) -> list[Entry]:
-    """Run the planned candidates in their order; one that no longer fits is left out, and that is remembered."""
+    """Run the planned candidates in their order; one that fails or no longer fits is left out, and remembered."""
     entries = []
     for candidate in plan.candidates:
         run.check_stop()
-        recipe = config_class(candidate.stage).parse(candidate.recipe, candidate.title)
-        child = run.child(candidate.name, candidate.stage, recipe)
         left = config.budget_seconds - plan.confirm_seconds - watch.seconds()
-        begun = (child.path / "parts.jsonl").exists()
+        begun = RunDirectory.is_run(run.path / "children" / candidate.name)
         too_late = partial(operator.lt, left, candidate.seconds / 2)
         if not begun and run.once(f"skipped_{candidate.name}", too_late):
             plan.left_out.append(
                 (candidate.title, f"the candidates before it took longer than planned; {max(left, 0):.0f} s were left")
             )
             continue
-        child.listener = OnlyProgress(run.listener)
-        run_stage(candidate.stage, recipe, child)
+        recipe = config_class(candidate.stage).parse(candidate.recipe, candidate.title)
+        child = run.child(candidate.name, candidate.stage, recipe)
+        child.listener = _ProgressOf(candidate.title, run.listener)
+        problem = run.once(f"problem_{candidate.name}", partial(_attempt, candidate, recipe, child))
         watch.save()
+        if problem:
+            plan.left_out.append((candidate.title, f"failed: {problem}"))
+            run.listener.say(f"**{escape(candidate.title)}** failed: {escape(problem)}")
+            continue
         entries.append(Entry(candidate, child, child.once("scores_choose", _never, Scores.from_json)))
     return entries
+
+
+def _attempt(candidate: Candidate, recipe: config.Config, child: RunDirectory) -> str:
+    """Run a candidate; returns why its method does not work here, or nothing."""
+    try:
+        run_stage(candidate.stage, recipe, child)
+    except (CompatibilityError, GuardError) as error:
+        return str(error)
+    return ""
+
+
+class _ProgressOf(OnlyProgress):
+    """Passes on a candidate's progress under its title."""
+
+    def __init__(self, title: str, listener: Listener) -> None:
+        super().__init__(listener)
+        self._title = title
+
+    def track(self, description: str, total: float | None, unit: str = "") -> Tracker:
+        return super().track(f"{self._title}: {description}", total, unit)
 
 
 def _never() -> Scores:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from luthier.core.files import write_atomically
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import read_answers, seconds_of
 from luthier.evaluation.comparison import Comparison
+from luthier.models.source import DEFAULT_MODEL
 from luthier.reporting.blocks import (
     Block,
     Cell,
@@ -134,7 +136,9 @@ def write_reports(
         glossary=GLOSSARY,
     )
     if choice.winner.candidate.uses_model:
-        write_atomically(run.path / "card.md", to_markdown(card_blocks(choice.winner.run, [verdict, confirmed, table])))
+        write_atomically(
+            run.path / "card.md", to_markdown(card_blocks(choice.winner.run, [verdict, confirmed, table], run.path))
+        )
     run.listener.show(Row("report", f"`{escape(str(run.path / 'report.html'))}` (took {format_duration(seconds)})"))
     run.listener.show(Row("next", [f"`{escape(step)}`" for step in steps]))
 
@@ -186,11 +190,20 @@ def _details(choice: Choice, comparisons: Sequence[Comparison]) -> list[str]:
 
 def next_steps(run: RunDirectory, config: Config, choice: Choice) -> list[str]:
     """Return the three commands to try next."""
-    again = f"luthier adapt {config.data.path} --budget {max(20, round(config.budget_seconds * 3 / 60))}m"
-    answer = f"luthier answer {run.path} NEW_ROWS.csv"
+    minutes = max(20, round(config.budget_seconds * 3 / 60))
+    reading = _flags(config.data.read.model_dump(exclude={"skip_bad"}) | {"kind": config.data.kind})
+    model = _flags({"model": config.model if config.model != DEFAULT_MODEL else None, "target": config.target})
+    skip_bad = ["--skip-bad"] * config.data.read.skip_bad
+    again = ["luthier", "adapt", config.data.path, *model, *reading, *skip_bad, "--budget", f"{minutes}m"]
+    answer = ["luthier", "answer", str(run.path), "NEW_ROWS.csv"]
     if not choice.winner.candidate.uses_model:
-        return [answer, f"luthier data check {config.data.path}", again]
-    return [f"luthier chat {run.path}", answer, again]
+        check = ["luthier", "data", "check", config.data.path, *reading]
+        return [shlex.join(step) for step in (answer, check, again)]
+    return [shlex.join(step) for step in (["luthier", "chat", str(run.path)], answer, again)]
+
+
+def _flags(values: Mapping[str, Any]) -> list[str]:
+    return [part for name, value in values.items() if value is not None for part in (f"--{name}", str(value))]
 
 
 def _plot(material: Material, entries: Sequence[Entry], metric: str) -> IntervalPlot:

@@ -1,0 +1,48 @@
+"""Where the end-to-end tests work: a folder of their own with small data files and a tiny model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_line import dialogue_rows, done, label_rows, ticket_rows, write_rows
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with labels.csv, tickets.csv and dialogues.jsonl; never written to."""
+    folder = tmp_path_factory.mktemp("files")
+    write_rows(folder / "labels.csv", label_rows())
+    write_rows(folder / "tickets.csv", ticket_rows())
+    write_rows(folder / "dialogues.jsonl", dialogue_rows())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(tiny_folder: Callable[[str], Path]) -> Path:
+    """A tiny random model."""
+    return tiny_folder("llama")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def tuned(files: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of `tune` with LoRA on labels.csv; read only."""
+    run = tmp_path_factory.mktemp("tuned") / "lora"
+    done("tune", files / "labels.csv", "-m", model, "--run", run, "training.epochs=1", "batch.micro_tokens=256")
+    return run
+
+
+@pytest.fixture(scope="session")
+def adapted(files: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of `adapt` on tickets.csv; read only."""
+    run = tmp_path_factory.mktemp("adapted") / "run"
+    done("adapt", files / "tickets.csv", "-m", model, "--run", run, "--budget", "1h", "--target", "0.8")
+    return run

@@ -1,0 +1,111 @@
+"""Packed attention against a softmax written out token by token."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from luthier.core.errors import GuardError
+from luthier.models import attention
+from luthier.models.attention import AttentionOptions, PackedAttention, luthier_attention
+from luthier.segments import AttentionPlan, Span
+
+H, G, K = 4, 2, 8
+# root of 4 tokens, a child of 3 with a grandchild of 2, another child of 2, and a root of its own of 3
+SPANS = (
+    Span((0, 4)),
+    Span((4, 7), ((0, 4),)),
+    Span((7, 9), ((0, 4), (4, 7))),
+    Span((9, 11), ((0, 4),)),
+    Span((11, 14)),
+)
+POSITIONS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 4, 5, 0, 1, 2]
+SEEN_SEGMENTS = {0: {0}, 1: {0, 1}, 2: {0, 1, 2}, 3: {0, 3}, 4: {4}}
+SEGMENT = [0] * 4 + [1] * 3 + [2] * 2 + [3] * 2 + [4] * 3
+
+
+def inputs(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(1, heads, 14, K, generator=draw).to(dtype) for heads in (H, G, G))  # type: ignore[return-value]
+
+
+def seen(query: int, key: int, window: int | None) -> bool:
+    distance = POSITIONS[query] - POSITIONS[key]
+    same_path = SEGMENT[key] in SEEN_SEGMENTS[SEGMENT[query]]
+    return same_path and distance >= 0 and (window is None or distance < window)
+
+
+def written_out(query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions) -> Tensor:
+    out = torch.zeros(1, 14, H, K, dtype=torch.float64)
+    for h in range(H):
+        for i in range(14):
+            keys = [j for j in range(14) if seen(i, j, options.window)]
+            scores = [float(query[0, h, i].double() @ key[0, h // 2, j].double()) * options.scale for j in keys]
+            if options.softcap is not None:
+                scores = [options.softcap * math.tanh(s / options.softcap) for s in scores]
+            exponents = [math.exp(s) for s in scores]
+            total = sum(exponents) + (math.exp(float(options.sinks[h])) if options.sinks is not None else 0.0)
+            for e, j in zip(exponents, keys, strict=True):
+                out[0, i, h] += e / total * value[0, h // 2, j].double()
+    return out
+
+
+# bf16 rounds scores of up to 10 to about 0.03 before the softmax; that is its error, and a wrong mask's is above 0.3.
+@pytest.mark.parametrize(
+    "options",
+    [
+        AttentionOptions(0, K**-0.5),
+        AttentionOptions(0, 0.7, window=3),
+        AttentionOptions(0, 0.7, window=1),
+        AttentionOptions(0, 0.7, softcap=0.8),
+        AttentionOptions(0, 0.7, window=4, softcap=0.8),
+        AttentionOptions(0, 0.7, sinks=torch.tensor([0.3, -1.0, 2.0, 0.0])),
+    ],
+    ids=["plain", "window", "window of one", "soft cap", "window and soft cap", "sinks"],
+)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 5e-2)], ids=["fp32", "bf16"])
+def test_every_token_sees_its_path_and_its_past(
+    options: AttentionOptions, dtype: torch.dtype, tolerance: float
+) -> None:
+    query, key, value = inputs(dtype)
+    attend = PackedAttention(AttentionPlan(SPANS, torch.tensor(POSITIONS)))
+    found = attend(query, key, value, options)
+    assert found.shape == (1, 14, H, K)
+    assert found.dtype == dtype
+    assert attend.calls == 1
+    assert torch.allclose(found.double(), written_out(query, key, value, options), atol=tolerance)
+
+
+def test_in_bf16_both_kernels_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    query, key, value = inputs(torch.bfloat16)
+    attend = PackedAttention(AttentionPlan(SPANS, torch.tensor(POSITIONS)))
+    products = attend(query, key, value, AttentionOptions(0, 0.5, window=3))
+    monkeypatch.setattr(attention, "_PRODUCTS_BELOW", 0)
+    assert torch.allclose(products, attend(query, key, value, AttentionOptions(0, 0.5, window=3)), atol=2e-2)
+
+
+def test_a_call_without_a_plan_is_stopped() -> None:
+    with pytest.raises(GuardError, match="without a plan of who sees whom"):
+        luthier_attention(torch.nn.Identity(), *inputs(), attention_mask=None)
+
+
+def test_what_transformers_hands_over_arrives() -> None:
+    received = []
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions) -> Tensor:
+        received.append(options)
+        return query.transpose(1, 2)
+
+    module = torch.nn.Identity()
+    module.layer_idx = 5  # type: ignore[assignment]
+    sinks = torch.zeros(H)
+    luthier_attention(
+        module, *inputs(), None, scaling=0.3, dropout=0.1, sliding_window=7, softcap=2.0, s_aux=sinks, attend=attend
+    )
+    luthier_attention(torch.nn.Identity(), *inputs(), None, attend=attend, position_bias=SimpleNamespace())
+    assert received[0] == AttentionOptions(5, 0.3, 0.1, 7, 2.0, sinks)
+    assert received[1] == AttentionOptions(0, K**-0.5)

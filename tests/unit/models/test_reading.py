@@ -1,0 +1,147 @@
+"""Readouts and the output layer by hand; the scopes of a read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from luthier.core.errors import ConfigError
+from luthier.models.output_layer import OutputLayer, finish_logits
+from luthier.models.readout_model import ReadoutModel, Work
+from luthier.models.readouts import NextTokenHits, TokenLogps, read_chunks
+from luthier.objectives.supervised import SupervisedFineTuning
+from luthier.segments import join
+
+# Three words, width 2: the logits of the hidden states (1, 0), (0, 1), (1, 1) are the weight's columns and their sum.
+WEIGHT = torch.tensor([[math.log(2.0), 0.0], [0.0, math.log(3.0)], [0.0, 0.0]])
+HIDDEN = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+
+
+def output(**options: Any) -> OutputLayer:
+    linear = nn.Linear(2, 3, bias=False)
+    linear.weight = nn.Parameter(WEIGHT)
+    return OutputLayer(linear, **options)
+
+
+def test_log_probabilities_and_hits_by_hand() -> None:
+    # Exponentiated logits: (2, 1, 1), (1, 3, 1), (2, 3, 1).
+    read = read_chunks(HIDDEN, torch.tensor([0, 2, 1]), output(), (TokenLogps(), NextTokenHits()))
+    wanted = [math.log(2 / 4), math.log(1 / 5), math.log(3 / 6)]
+    assert read["logps"].tolist() == pytest.approx(wanted, rel=1e-6)
+    assert read["hits"].tolist() == [1.0, 0.0, 1.0]
+    assert read["logps"].requires_grad
+    assert not read["hits"].requires_grad
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_chunks_are_put_back_in_order(size: int) -> None:
+    token = torch.tensor([0, 2, 1])
+    whole = read_chunks(HIDDEN, token, output(), (TokenLogps(),))["logps"]
+    assert torch.equal(read_chunks(HIDDEN, token, output(), (TokenLogps(),), size=size)["logps"], whole)
+
+
+def test_a_scale_and_a_soft_cap_by_hand() -> None:
+    logits = torch.tensor([[1.0, -2.0]])
+    assert finish_logits(logits, 0.5, None).tolist() == [[0.5, -1.0]]
+    assert finish_logits(logits, 2.0, 3.0).tolist()[0] == pytest.approx([3 * math.tanh(2 / 3), 3 * math.tanh(-4 / 3)])
+    assert finish_logits(logits.bfloat16(), 1.0, None).dtype == torch.float32
+    assert finish_logits(logits.double(), 1.0, None).dtype == torch.float64
+
+
+def test_peaked_logits_keep_their_precision() -> None:
+    # At a gap of 18 the alternatives weigh 3e-8 each: a log-softmax in fp32 that sums in order loses most of them.
+    logits = torch.zeros(1, 50_000)
+    logits[0, 0] = 18.0
+    linear = nn.Linear(1, 50_000, bias=False)
+    linear.weight = nn.Parameter(logits.T)
+    read = read_chunks(torch.ones(1, 1), torch.tensor([0]), OutputLayer(linear), (TokenLogps(),))["logps"].detach()
+    exact = torch.log_softmax(logits.double(), -1)[0, 0]
+    assert abs(float(read) - float(exact)) < 2e-6
+
+
+def test_an_output_layer_that_is_not_the_models_own_is_not_used(
+    tiny: Callable[..., Any], sequences: Callable[..., Any]
+) -> None:
+    model, batch = tiny("cohere"), join(sequences(3))
+    wanted = ReadoutModel(model).read(batch, [TokenLogps()], None)["logps"]
+    model.output = replace(model.output, scale=7.0, verified=False)
+    for layout in ("packed", "rows"):
+        found = ReadoutModel(model, layout=layout).read(batch, [TokenLogps()], None)["logps"]
+        assert torch.allclose(found, wanted, atol=1e-5)
+    model.output = replace(model.output, verified=True)
+    assert not torch.allclose(ReadoutModel(model).read(batch, [TokenLogps()], None)["logps"], wanted, atol=0.1)
+
+
+def test_a_wrong_description_is_found_at_load(tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    described = OutputLayer.of
+    assert tiny("granite").output.verified
+    monkeypatch.setattr(OutputLayer, "of", classmethod(lambda cls, model: replace(described(model), scale=1.0)))
+    assert not tiny("granite").output.verified
+    assert tiny("llama").output.verified
+
+
+def test_a_family_that_leaks_in_a_packed_row_is_found_at_load(
+    tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from luthier.models import attention
+    from luthier.segments import AttentionPlan, Span
+
+    def leaking(self: Any, plan: AttentionPlan) -> None:
+        self.plan = AttentionPlan((Span((0, len(plan.positions))),), torch.arange(len(plan.positions)))
+        self.calls = 0
+
+    monkeypatch.setattr(attention.PackedAttention, "__init__", leaking)
+    model = tiny("llama")
+    assert not model.packs
+    assert "packed and separate sequences differ by" in model.why_rows
+    assert ReadoutModel(model).layout == "rows"
+
+
+def test_a_family_that_passes_the_attention_by_is_found_at_load(
+    tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from luthier.models import facts
+
+    monkeypatch.setattr(facts, "PACKING_FAMILIES", facts.PACKING_FAMILIES | {"bloom"})
+    try:
+        model = tiny("bloom")
+    except Exception as error:  # transformers may refuse the name itself: loud enough
+        assert "luthier" in str(error)  # noqa: PT017
+    else:
+        assert not model.packs
+        assert model.why_rows
+
+
+def test_a_read_leaves_mode_precision_and_attention_as_they_were(
+    tiny: Callable[..., Any], sequences: Callable[..., Any]
+) -> None:
+    model, batch = tiny(), join(sequences(2))
+    for training in (True, False):
+        readout = ReadoutModel(model, layout="rows")
+        readout.train(training)
+        before = model.module.config._attn_implementation
+        readout.read(batch, [TokenLogps()], None)
+        assert readout.module.training is training
+        assert model.module.config._attn_implementation == before
+
+
+def test_a_read_has_no_gradient_and_a_forward_has(tiny: Callable[..., Any], sequences: Callable[..., Any]) -> None:
+    model, batch = tiny(), join(sequences(2))
+    model.module.requires_grad_(True)
+    assert not ReadoutModel(model).read(batch, [TokenLogps()], None)["logps"].requires_grad
+    assert ReadoutModel(model)(Work(SupervisedFineTuning(), batch, None)).totals["loss"].requires_grad
+
+
+def test_an_unknown_adapter_is_named(tiny: Callable[..., Any], sequences: Callable[..., Any]) -> None:
+    from luthier.adapters import ADAPTERS
+
+    model = tiny()
+    readout = ReadoutModel(model, [ADAPTERS.get("lora")().attach(model, "french")])
+    with pytest.raises(ConfigError, match=r"Unknown adapter 'frensh'. Known: french. Did you mean 'french'\?"):
+        readout.read(sequences(1)[0], [TokenLogps()], "frensh")

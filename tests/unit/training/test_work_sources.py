@@ -1,0 +1,104 @@
+"""The packed source: order, cursor, micro-batches, and refusal to go on with other data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from luthier.core.errors import GuardError
+from luthier.core.seeding import stream
+from luthier.objectives.supervised import SupervisedFineTuning
+from luthier.segments import Batch, sequence_batch
+from luthier.training.source import BatchConfig, PackedSource
+
+SFT = SupervisedFineTuning()
+
+
+def numbered(count: int, length: int = 3) -> list[Batch]:
+    """Make sequences whose first token is their number."""
+    weights = np.r_[0.0, np.ones(length - 1)].astype(np.float32)
+    return [sequence_batch(np.array([i, *range(50, 49 + length)]), weights) for i in range(count)]
+
+
+def source(sequences: list[Batch], epochs: float = 2.0, seed: int = 7, **config: int) -> PackedSource:
+    return PackedSource(sequences, SFT, BatchConfig(**({"sequences": 4} | config)), epochs, seed, "french")
+
+
+def numbers(work: list) -> list[int]:
+    return [int(s.tokens[0]) for piece in work for s in piece.batch.segments]
+
+
+def drain(packed: PackedSource) -> list[list[int]]:
+    steps = []
+    while (work := packed.next()) is not None:
+        steps.append(numbers(work))
+    return steps
+
+
+def test_every_epoch_takes_every_sequence_once_in_its_own_order() -> None:
+    packed = source(numbered(10))
+    assert (packed.steps_per_epoch, packed.total_steps) == (3, 6)
+    steps = drain(packed)
+    assert [len(step) for step in steps] == [4, 4, 2, 4, 4, 2]
+    epochs = [sum(steps[:3], []), sum(steps[3:], [])]
+    assert epochs[0] == stream(7, "order", 0).permutation(10).tolist()
+    assert epochs[1] == stream(7, "order", 1).permutation(10).tolist()
+    assert epochs[0] != epochs[1]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(10))
+    assert packed.next() is None
+    assert drain(source(numbered(10), seed=8)) != steps
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(0.1, 1), (0.5, 2), (1.0, 3), (1.2, 4), (2.7, 8)])
+def test_epochs_may_be_fractions_and_at_least_one_step_is_made(epochs: float, steps: int) -> None:
+    assert len(drain(source(numbered(10), epochs=epochs))) == steps
+
+
+def test_a_step_is_packed_into_micro_batches_that_keep_objective_and_adapter() -> None:
+    work = source(numbered(10, length=5), micro_tokens=12).next()
+    assert work is not None
+    assert [piece.batch.tokens for piece in work] == [10, 10]
+    assert {(piece.objective, piece.adapter, piece.coefficient) for piece in work} == {(SFT, "french", 1.0)}
+    whole = source(numbered(10, length=5), micro_tokens=1000).next()
+    assert whole is not None
+    assert len(whole) == 1
+    assert numbers(whole) == numbers(work)
+
+
+def test_the_cursor_goes_on_where_it_was() -> None:
+    wanted = drain(source(numbered(10)))
+    first = source(numbered(10))
+    before = [numbers(first.next() or []) for _ in range(4)]
+    second = source(numbered(10))
+    second.load_state_dict(first.state_dict())
+    assert before + drain(second) == wanted
+
+
+def changed(kind: str) -> PackedSource:
+    sequences = numbered(10)
+    if kind == "token":
+        tokens = sequences[3].segments[0].tokens.copy()
+        tokens[-1] += 1
+        sequences[3] = sequence_batch(tokens, np.array([0, 1, 1], dtype=np.float32))
+    if kind == "border":  # the same tokens in a row, divided elsewhere
+        a, b = sequences[0].segments[0].tokens, sequences[1].segments[0].tokens
+        sequences[0] = sequence_batch(a[:2], np.array([0, 1], dtype=np.float32))
+        sequences[1] = sequence_batch(np.r_[a[2:], b], np.array([0, 0, 1, 1], dtype=np.float32))
+    if kind == "weight":
+        targets = sequences[3].targets
+        sequences[3] = replace(sequences[3], targets=replace(targets, weight=torch.tensor([1.0, 0.5])))
+    if kind == "order":
+        sequences[0], sequences[1] = sequences[1], sequences[0]
+    options = {"batch": {"sequences": 5}, "epochs": {"epochs": 3.0}, "seed": {"seed": 8}}.get(kind, {})
+    return source(sequences[:9] if kind == "fewer" else sequences, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["token", "border", "weight", "order", "fewer", "batch", "epochs", "seed"])
+def test_other_data_batches_or_seeds_are_refused(kind: str) -> None:
+    state = source(numbered(10)).state_dict()
+    with pytest.raises(GuardError, match="would not give the run that was begun"):
+        changed(kind).load_state_dict(state)
+    changed("nothing").load_state_dict(state)
