@@ -136,7 +136,9 @@ def start(
         run_stage(stage, recipe, directory)
     except (LuthierError, OSError) as error:
         if directory.made_something:
-            error.add_note(f"What was done is kept in {directory.path}; luthier resume {directory.path} goes on with it.")
+            error.add_note(
+                f"What was done is kept in {directory.path}; luthier resume {directory.path} goes on with it."
+            )
         raise
     finally:
         directory.settle()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import html
 import io
 import json
 import random
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -173,6 +175,12 @@ def _files(run: Path) -> Iterator[Path]:
 def leftovers(run: Path) -> list[str]:
     """Return what a killed process left half-written."""
     return [str(path.relative_to(run)) for path in run.rglob(".*") if path.name != ".lock"]
+
+
+def page_text(run: Path) -> str:
+    """Return what a reader of a run's report sees, as one line of words."""
+    page = (run / "report.html").read_text(encoding="utf-8").partition("</style>")[2]
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", page)).split())
 
 
 def status(run: Path) -> str:

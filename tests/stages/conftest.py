@@ -46,3 +46,13 @@ def adapted(files: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) 
     run = tmp_path_factory.mktemp("adapted") / "run"
     done("adapt", files / "tickets.csv", "-m", model, "--run", run, "--budget", "1h", "--target", "0.8")
     return run
+
+
+@pytest.fixture(scope="session")
+def taught(files: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of full tuning that has learned the labels; read only."""
+    folder = tmp_path_factory.mktemp("taught")
+    rows = write_rows(folder / "rows.csv", label_rows(tune=72))
+    done("tune", rows, "-m", model, "--run", folder / "full", "adapter.method=full", "training.learning_rate=1e-2",
+         "training.epochs=6", "precision=fp32")  # fmt: skip
+    return folder / "full"

@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import done, json_lines, luthier, manifest, refused, runs_in, status
+from command_line import (
+    done,
+    json_lines,
+    label_rows,
+    luthier,
+    manifest,
+    page_text,
+    refused,
+    runs_in,
+    status,
+    write_rows,
+)
 
 from luthier import Run
 from luthier.core.files import read_json
@@ -116,7 +127,7 @@ def test_the_data_figures_are_those_of_the_file(adapted: Path) -> None:
 
 
 def test_the_report_says_what_the_screen_said(adapted: Path) -> None:
-    page = (adapted / "report.html").read_text(encoding="utf-8")
+    page = page_text(adapted)
     for text in ("most frequent answer", "TF-IDF", "as it is", "told the format", "LoRA r16, 3 epochs", "0.8"):
         assert text in page
     assert "No language model tried here beats TF-IDF" in page
@@ -159,7 +170,7 @@ def test_a_budget_too_small_for_the_model_keeps_the_rivals_without_one(files: Pa
     assert "Only rivals without a model were tried" in called.said
     plan = read_json(place / "runs" / "1" / "steps" / "plan.json")
     assert [title for title, _ in plan["left_out"]] == ["as it is", "told the format", "LoRA"]
-    assert "LoRA: 15 s are too few" in (place / "runs" / "1" / "report.html").read_text()
+    assert "LoRA: 15 s are too few" in page_text(place / "runs" / "1")
 
 
 def test_a_budget_too_small_for_anything(files: Path, model: Path, place: Path) -> None:
@@ -221,7 +232,7 @@ def test_a_candidate_that_comes_too_late_is_left_out_for_good(files: Path, model
     called = done("resume", run)
     assert runs_in(run / "children") == ["as_is", "most_frequent", "tfidf"]
     text = "the candidates before it took longer than planned; 0 s were left"
-    assert f"LoRA r16, 3 epochs: {text}" in (run / "report.html").read_text()
+    assert f"LoRA r16, 3 epochs: {text}" in page_text(run)
     assert "told the format" not in called.out.partition("confirm")[0].partition("rows to choose")[2]
 
 
@@ -240,28 +251,54 @@ def test_a_method_that_fails_does_not_take_the_others_with_it(
     run = place / "runs" / "1"
     assert status(run) == "finished"
     assert status(run / "children" / "lora") == "failed"
-    assert "LoRA r16, 3 epochs: failed: The loss is not finite (nan)." in (run / "report.html").read_text()
+    assert "LoRA r16, 3 epochs: failed: The loss is not finite (nan)." in page_text(run)
 
 
-def test_where_tuning_wins_the_run_is_the_tuned_model(
-    files: Path, model: Path, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With rivals that answer nonsense, LoRA wins; chat, answer and the card then mean its adapter."""
+@pytest.fixture
+def silly_rivals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rivals without a model that answer nonsense."""
     from luthier.core.types import Answer
     from luthier.evaluation import model_free
 
     for rival in (model_free.MostFrequent, model_free.Tfidf):
         monkeypatch.setattr(rival, "answer", lambda self, examples, *_: (Answer(e.id, "?", "stop") for e in examples))
-    called = done("adapt", files / "dialogues.jsonl", "-m", model, "--kind", "summarization", "--budget", "1h",
-                  "--prompt", "{dialogue}", "--answer", "summaries", "--json")  # fmt: skip
+
+
+@pytest.mark.usefixtures("silly_rivals")
+def test_where_the_model_as_it_is_wins(files: Path, taught: Path, place: Path) -> None:
+    called = done("adapt", files / "labels.csv", "-m", taught, "--budget", "1h", "--precision", "fp32")
     run = place / "runs" / "1"
-    values = {name: stored(run / "children" / name, "choose").value("rougeL") for name in CANDIDATES}
-    winner = manifest(run)["chosen"].removeprefix("children/")
-    assert winner not in ("most_frequent", "tfidf")
-    assert values[winner] == max(values.values())
-    assert called.json["chosen"] == f"children/{winner}"
-    assert "luthier chat runs/1" in " ".join(called.err.split())
-    assert done("chat", run, "--max-tokens", "3", stdin="Ann: hello?\n").code == 0
+    assert manifest(run)["chosen"] == "children/as_is"
+    assert "Not shown: as it is has accuracy 100 % [80, 100] on 15 unseen rows, but it is not shown" in called.said
+    assert "luthier chat runs/1" in called.said
+    card = (run / "card.md").read_text()
+    assert f'AutoModelForCausalLM.from_pretrained("{taught / "model"}")' in card
+    assert done("chat", run, stdin="big invoice red sour old 3\n").out == "billing\n"
+
+
+@pytest.mark.usefixtures("silly_rivals")
+def test_where_tuning_wins_the_run_is_the_tuned_model(
+    files: Path, taught: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that knows other names for the labels learns the new ones; chat, answer, merge mean its adapter."""
+    from luthier.adapters.lora import Lora
+    from luthier.stages.adapt import plan
+
+    monkeypatch.setattr(Lora, "default_learning_rate", 1e-2)
+    monkeypatch.setattr(plan, "_EPOCHS", (10.0,))
+    renamed = {"billing": "money", "shipping": "post", "other": "else"}
+    write_rows(place / "rows.csv", [row | {"label": renamed[row["label"]]} for row in label_rows()])
+    called = done("adapt", "rows.csv", "-m", taught, "--budget", "1h", "--precision", "fp32", "--json")
+    run = place / "runs" / "1"
+    assert called.json["chosen"] == "children/lora"
+    assert called.json["scores"]["confirm_lora"]["accuracy"]["value"] > 0.9
+    assert "Tuning helped: LoRA r16, 10 epochs is better than every rival" in " ".join(called.err.split())
+    claims = called.json["verdict"]["comparisons"]
+    assert [claim["verdict"] for claim in claims] == ["better"] * len(claims)
+    assert '"children/lora/adapter")' in (run / "card.md").read_text()
+    assert done("chat", run, stdin="big invoice red sour old 3\n").out == "money\n"
+    assert done("merge", run, "--to", "plain").code == 0
+    assert done("chat", "plain", stdin="big invoice red sour old 3\n").out == "money\n"
 
 
 def test_thirty_rows_are_needed(place: Path, files: Path, model: Path) -> None:

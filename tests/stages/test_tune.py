@@ -213,16 +213,21 @@ def test_the_same_run_twice_is_the_same_bytes(files: Path, model: Path, place: P
     assert reproducible_files(place / "again") == reproducible_files(tuned)
 
 
-def test_early_stopping_ends_with_the_best_weights(files: Path, model: Path, place: Path) -> None:
-    """With a rate far too high validations get worse; what is saved are the weights of the best one, not the last."""
-    settings = ("precision=fp32", "training.learning_rate=2", "training.schedule=constant",
-                "training.warmup_share=0", "compare_before=false")  # fmt: skip
-    called = done("tune", files / "labels.csv", "-m", model, "--run", "run", *settings, "training.epochs=2",
-                  "training.validations=8", "training.patience=2")  # fmt: skip
-    losses = [line["eval_total_loss"] for line in json_lines(place / "run" / "metrics.jsonl")]
-    best = losses.index(min(losses)) + 1
-    assert len(losses) == best + 2 < 8
-    assert f"stopped early at step {len(losses)}: best validation at step {best}" in called.said
-    done("tune", files / "labels.csv", "-m", model, "--run", "short", *settings, f"training.epochs={best / 4}")
+def test_early_stopping_ends_with_the_best_weights(
+    files: Path, model: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the second validation they get worse: what is saved are the weights of step 2, not of the last step."""
+    from luthier.stages import tune
+    from luthier.training.validation import Validation
+
+    losses = iter([3.0, 2.0, 2.5, 2.6])
+    settings = ("precision=fp32", "training.schedule=constant", "training.warmup_share=0", "compare_before=false")
+    with monkeypatch.context() as patch:
+        patch.setattr(tune, "validate", lambda *_: Validation(next(losses), 0.0, 1))
+        called = done("tune", files / "labels.csv", "-m", model, "--run", "run", *settings, "training.epochs=2",
+                      "training.validations=8", "training.patience=2")  # fmt: skip
+    assert len(json_lines(place / "run" / "metrics.jsonl")) == 4
+    assert "stopped early at step 4: best validation at step 2" in called.said
+    done("tune", files / "labels.csv", "-m", model, "--run", "short", *settings, "training.epochs=0.5")
     kept, short = ((place / run / "adapter" / "adapter_model.safetensors").read_bytes() for run in ("run", "short"))
     assert kept == short

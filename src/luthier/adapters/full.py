@@ -29,7 +29,7 @@ class Full:
 
     name = "full"
     needs: frozenset[str] = frozenset()
-    default_learning_rate = 2e-5
+    default_learning_rate = 5e-5
     Config = FullConfig
     masters = True
 

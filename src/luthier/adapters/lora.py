@@ -45,7 +45,7 @@ class Lora:
 
     name = "lora"
     needs = frozenset({"causal"})
-    default_learning_rate = 3e-4
+    default_learning_rate = 1e-3
     Config = LoraConfig
     masters = False
 
@@ -107,8 +107,8 @@ class AttachedLora:
         tuned: list[Any] = [module for module in model.module.modules() if isinstance(module, BaseTunerLayer)]
         self._layers = [layer for layer in tuned if name in getattr(layer, "lora_A", {})]
         for layer in self._layers:
-            # Autocast brings A and B to the compute precision; PEFT's own cast would bring every input to fp32 first and
-            # keep both copies for the backward.
+            # Autocast brings A and B to the compute precision; PEFT's own cast would bring every input to fp32 first
+            # and keep both copies for the backward.
             layer.cast_input_dtype_enabled = False
         self._find_output_layer()
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from luthier.core.errors import ConfigError, DataError
 from luthier.core.protocols import Metric
-from luthier.evaluation.metrics import identity_of
+from luthier.evaluation.metrics import identity_of, title_of
 from luthier.evaluation.statistics.intervals import Interval, difference_interval, is_binary
 from luthier.evaluation.statistics.power import (
     design_effect,
@@ -158,7 +158,7 @@ class Comparison:
         adjusted = f" (adjusted for {self.claims} claims)" if self.claims > 1 else ""
         grouped = f" in {self.clusters:,} clusters" if self.clusters != self.rows else ""
         return (
-            f"{self.metric} {self._score(self.candidate_value)} against {self._score(self.base_value)}, "
+            f"{title_of(self.metric)} {self._score(self.candidate_value)} against {self._score(self.base_value)}, "
             f"a difference of {self._signed(self.difference)}{' points' if self.is_share else ''}{relative} "
             f"({100 * self.interval.level:g} % interval {low} to {high}; p = {_p_text(self.p_adjusted)}{adjusted}; "
             f"{self.rows:,} rows{grouped})"

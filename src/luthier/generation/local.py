@@ -53,9 +53,16 @@ class LocalModel:
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Complete all requests, in their order: those with continuations are scored, the others generated."""
         self.model.module.eval()
-        scored = {i: self._score(r) for i, r in enumerate(requests) if r.continuations}
-        generated = [i for i in range(len(requests)) if i not in scored]
-        completions = dict(scored)
+        completions: dict[int, Completion] = {}
+        generated = []
+        for i, request in enumerate(requests):
+            if not request.continuations:
+                generated.append(i)
+                continue
+            try:
+                completions[i] = self._score(request)
+            except LuthierError as error:
+                completions[i] = Completion(str(error), "failed")
         start = time.monotonic()
         prompts: dict[int, list[int]] = {}
         for i in generated:
@@ -75,8 +82,10 @@ class LocalModel:
         shown = ""
         for job in self._engine.stream(self._prompt(request), request.decoding):
             text = self._completion(job, 0.0).text
-            if text.endswith("\ufffd") and job.finish is None:  # an unfinished multi-byte character
-                continue
+            if job.finish is None:
+                if text.endswith("\ufffd"):  # an unfinished multi-byte character
+                    continue
+                text = text[: len(text) - _begun(text, request.decoding.stop)]
             yield text[len(shown) :]
             shown = text
 
@@ -111,12 +120,23 @@ class LocalModel:
         prompt = self.renderer.prompt_ids(request.messages)
         options = [self.renderer.answer_ids(text) for text in request.continuations]
         batch = shared_prompt_batch(prompt, options)
+        longest = len(prompt) + max(map(len, options))
+        if longest > self.renderer.context:
+            raise LuthierError(
+                f"The prompt and its longest continuation have {longest} tokens; the model takes "
+                f"{self.renderer.context}."
+            )
         logps = self.model.read(batch, [TokenLogps()], self.adapter, exact=True)["logps"]
         sums = torch.zeros(len(options)).index_add_(0, batch.targets.sequence, logps.cpu())
         tokens = sum(map(len, options))
         usage = Usage(calls=1, prompt_tokens=len(prompt), completion_tokens=tokens)
         best = int(sums.argmax())
         return Completion(request.continuations[best], "stop", tuple(sums.tolist()), usage)
+
+
+def _begun(text: str, stops: Sequence[str]) -> int:
+    """Return the length of the end of a text that may become a stop string."""
+    return max((n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0)
 
 
 def shared_prompt_batch(prompt: Sequence[int], options: Sequence[Sequence[int]]) -> Batch:

@@ -35,21 +35,6 @@ from luthier.stages.material import Material
 DISCORDANCE = 0.2
 """Share of rows on which two answerers are assumed to differ, for power before anything was measured."""
 
-METRIC_TITLES = {
-    "exact_match": "exact match",
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "token_f1": "token F1",
-    "rouge1": "ROUGE-1 F",
-    "rouge2": "ROUGE-2 F",
-    "rougeL": "ROUGE-L F",
-    "json_validity": "valid JSON",
-    "json_field_f1": "field F1",
-    "empty": "empty",
-    "cut": "cut",
-    "failed": "failed",
-}
-
 GLOSSARY = {
     "exact match": "Share of rows whose answer equals the reference; JSON answers are compared as values.",
     "accuracy": "Share of rows with the right label.",
@@ -67,11 +52,6 @@ GLOSSARY = {
     "confirm": "Rows that nothing was learned from or chosen on; the claim rests on them alone.",
     "discordance": "Share of rows on which one of two answerers is right and the other wrong.",
 }
-
-
-def title_of(metric: str) -> str:
-    """Return a metric's name as people write it."""
-    return METRIC_TITLES.get(metric, metric)
 
 
 def score_cell(scores: Scores, metric: str, emphasis: bool = False) -> Cell:

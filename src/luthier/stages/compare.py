@@ -12,12 +12,13 @@ from luthier.core.files import read_json
 from luthier.core.listener import Listener
 from luthier.core.run import RunDirectory
 from luthier.evaluation.comparison import Comparison, adjust_for_claims, compare
+from luthier.evaluation.metrics import title_of
 from luthier.evaluation.opening import require_there, winner_of
 from luthier.evaluation.statistics import Scores
 from luthier.reporting.blocks import CellLike, Column, Row, Table
 from luthier.reporting.inline import escape
 from luthier.stages.asking import metrics_for, open_for, read_for, task_for
-from luthier.stages.blocks import score_cell, title_of
+from luthier.stages.blocks import score_cell
 from luthier.stages.material import DataConfig
 
 _BATCH = 64

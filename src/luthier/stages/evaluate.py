@@ -7,13 +7,14 @@ from pydantic import Field
 from luthier.core import config
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import collect_answers
+from luthier.evaluation.metrics import title_of
 from luthier.evaluation.opening import require_there
 from luthier.evaluation.statistics import Scores
 from luthier.reporting.blocks import Column, Row, Table
 from luthier.reporting.html import write_html
 from luthier.reporting.inline import escape
 from luthier.stages.asking import metrics_for, open_for, read_for, require_some_answer, task_for
-from luthier.stages.blocks import GLOSSARY, reproduce, score_cell, title_of
+from luthier.stages.blocks import GLOSSARY, reproduce, score_cell
 from luthier.stages.material import DataConfig, require_same_data
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from luthier.adapters import ADAPTERS
+from luthier.adapters import ADAPTERS, default_learning_rate
 from luthier.core import config
 from luthier.core.errors import ConfigError
 from luthier.core.files import staged_folder
@@ -91,7 +91,7 @@ def run(config: Config, run: RunDirectory) -> None:
     attached = method.attach(model, "default", seed=derive(config.seed, "adapter"))
     readout = ReadoutModel(model, [attached], recompute=config.training.recompute)
     work = PackedSource([r.batch() for r in tune], objective, config.batch, config.training.epochs, config.seed)
-    rate = config.training.learning_rate or method.default_learning_rate
+    rate = config.training.learning_rate or default_learning_rate(method, model.facts)
     warmup = round(work.total_steps * config.training.warmup_share)
     engine = SingleDeviceEngine(
         readout, config.training.optimizer, Schedule(rate, work.total_steps, warmup, config.training.schedule)

@@ -8,6 +8,7 @@ from luthier.core.budget import format_duration
 from luthier.core.files import write_atomically
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import read_answers
+from luthier.evaluation.metrics import title_of
 from luthier.reporting.blocks import Block, CellLike, Heading, KeyValues, Row, Table, Verdict
 from luthier.reporting.blocks import Column as _Column
 from luthier.reporting.html import write_html
@@ -23,7 +24,6 @@ from luthier.stages.blocks import (
     reproduce,
     sample_rows,
     score_cell,
-    title_of,
 )
 from luthier.stages.card import card_blocks
 from luthier.stages.material import Lengths, Material
@@ -45,8 +45,8 @@ def announce(run: RunDirectory, config: Config, material: Material, lengths: Len
     plan = manifest["plan"]
     run.listener.show(Row("run", f"`{escape(str(run.path))}`"))
     run.listener.show(data_row(material, material.parts))
-    epochs, batch = config.training.epochs, config.batch.sequences
     rows = len(material.parts.tune)
+    epochs, batch = config.training.epochs, config.batch.size_for(rows)
     lines = [
         f"{escape(manifest['model']['name'])}, {manifest['model']['precision']}, {escape(manifest['layout'])}; "
         f"{manifest['trained_parameters']:,} trained parameters ({escape(str(config.adapter.get('method', 'lora')))})",

@@ -23,10 +23,21 @@ from luthier.segments.packing import pack_by_tokens
 class BatchConfig(Config):
     """How sequences make a step."""
 
-    sequences: int = Field(8, ge=1, description="sequences an optimizer step (the batch size)")
+    sequences: int | None = Field(
+        None,
+        ge=1,
+        description="sequences an optimizer step (the batch size); by default 4 below 400 rows, 8 below 4,000, else 16",
+    )
     micro_tokens: int = Field(
         2048, ge=1, description="tokens computed at once; bounds memory, does not change the result"
     )
+
+
+    def size_for(self, rows: int) -> int:
+        """Return the batch size for so many rows: few rows want small batches, or there are hardly any steps."""
+        if self.sequences is not None:
+            return self.sequences
+        return 4 if rows < 400 else 8 if rows < 4000 else 16
 
 
 class WorkSource(Stateful, Protocol):
@@ -65,7 +76,8 @@ class PackedSource:
         self._config = config
         self._seed = seed
         self._adapter = adapter
-        self.steps_per_epoch = math.ceil(len(self._sequences) / config.sequences)
+        self.batch_size = config.size_for(len(self._sequences))
+        self.steps_per_epoch = math.ceil(len(self._sequences) / self.batch_size)
         self.total_steps = max(1, round(self.steps_per_epoch * epochs))
         self._step = 0
 
@@ -75,7 +87,7 @@ class PackedSource:
             return None
         epoch, within = divmod(self._step, self.steps_per_epoch)
         order = self._order(epoch)
-        size = self._config.sequences
+        size = self.batch_size
         chosen = [self._sequences[i] for i in order[within * size : (within + 1) * size]]
         self._step += 1
         return self.work(chosen)
@@ -110,7 +122,7 @@ class PackedSource:
     @cached_property
     def _digest(self) -> str:
         """Digest of all that decides the steps: each sequence's tokens and targets, batch size, steps, seed."""
-        parts = [str(self._config.sequences), str(self.total_steps), str(self._seed)]
+        parts = [str(self.batch_size), str(self.total_steps), str(self._seed)]
         for batch in self._sequences:
             parts += [f"{s.parent}:{np.asarray(s.tokens).tobytes().hex()}" for s in batch.segments]
             targets = (batch.targets.read_at, batch.targets.token, batch.targets.weight)

@@ -54,7 +54,7 @@ def test_a_difference_is_shown() -> None:
     assert (found.wins, found.losses, found.rows, found.clusters) == (12, 2, 80, 80)
     assert found.rows_to_show is None
     assert found.sentence() == (
-        "tuned is better than base: exact_match 97.5 % against 85.0 %, a difference of +12.5 points "
+        "tuned is better than base: exact match 97.5 % against 85.0 %, a difference of +12.5 points "
         "(95 % interval +3.9 to +22.4; p = 0.007; 80 rows)."
     )
     assert pair(wins=2, losses=12).verdict == "worse"
@@ -69,7 +69,7 @@ def test_no_difference_is_shown_and_how_many_rows_would() -> None:
     assert smallest is not None
     assert found.smallest_difference == pytest.approx(smallest)
     assert found.sentence("the model", "the adapter") == (
-        "No difference is shown between the adapter and the model: exact_match 95.0 % against 90.0 %, a difference of "
+        "No difference is shown between the adapter and the model: exact match 95.0 % against 90.0 %, a difference of "
         "+5.0 points (95 % interval −3.9 to +14.5; p = 0.267; 80 rows). About 461 rows would show a difference of this "
         "size. 80 rows like these can show one of 11.4 points."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,18 +68,15 @@ def test_weight_decay_by_hand() -> None:
     assert attached.parameter.flatten().tolist() == pytest.approx([0.85, 1.8])
 
 
-def test_clipping_by_hand() -> None:
-    seen = []
-    for gradient, clip in (([3.0, -4.0], 1.0), ([0.3, -0.4], 1.0)):
+def test_clipping_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    for gradient, norm, used in (([3.0, -4.0], 5.0, [0.6, -0.8]), ([0.3, -0.4], 0.5, [0.3, -0.4])):
         attached = Attached([1.0, 2.0])
         running = engine(attached)
         backward(running, attached, gradient)
-        attached.parameter.register_post_accumulate_grad_hook(lambda p: None)
-        step = running.optimizer.step
-        running.optimizer.step = lambda *a, s=step, p=attached.parameter, **k: (seen.append(p.grad.tolist()), s())  # type: ignore[method-assign]
-        assert running.update(clip).gradient_norm == pytest.approx(5.0 if gradient[0] == 3.0 else 0.5)
-    assert seen[0] == pytest.approx([0.6, -0.8], rel=1e-5)
-    assert seen[1] == pytest.approx([0.3, -0.4])
+        seen: list[list[float]] = []
+        monkeypatch.setattr(running.optimizer, "step", lambda p=attached.parameter, s=seen: s.append(p.grad.tolist()))
+        assert running.update(clip=1.0).gradient_norm == pytest.approx(norm)
+        assert seen == [pytest.approx(used, rel=1e-5)]
 
 
 def test_gradients_add_up_until_the_update() -> None:
@@ -120,7 +118,7 @@ class Stub:
     """An engine whose forward returns given totals, and an objective that counts given units."""
 
     name = "stub"
-    coefficients = {"loss": 2.0, "bonus": -1.0}
+    coefficients: Mapping[str, float] = {"loss": 2.0, "bonus": -1.0}
     averaging = 4.0
 
     def __init__(self, totals: dict[str, float], units: dict[str, float]) -> None:
@@ -152,7 +150,7 @@ def work(stub: Stub, coefficient: float = 1.0, adapter: str = "a") -> Any:
 
 
 def test_a_steps_loss_by_hand() -> None:
-    # Two pieces share their units (2 * 4 = 8 and 2 * 1 = 2): each is 2 * 6/8 - 3/2 = 0, times nothing; with bonus 1: 1.
+    # Two pieces share their units (2 * 4 = 8 and 2 * 1 = 2); the second counts half.
     stub = Stub({"loss": 6.0, "bonus": 1.0}, {"loss": 4.0, "bonus": 1.0})
     record = train_step(stub, [work(stub), work(stub, coefficient=0.5)])  # type: ignore[arg-type]
     one = 2.0 * 6.0 / 8.0 - 1.0 * 1.0 / 2.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -23,8 +24,8 @@ def numbered(count: int, length: int = 3) -> list[Batch]:
     return [sequence_batch(np.array([i, *range(50, 49 + length)]), weights) for i in range(count)]
 
 
-def source(sequences: list[Batch], epochs: float = 2.0, seed: int = 7, **config: int) -> PackedSource:
-    return PackedSource(sequences, SFT, BatchConfig(**({"sequences": 4} | config)), epochs, seed, "french")
+def source(rows: list[Batch], epochs: float = 2.0, seed: int = 7, **config: int) -> PackedSource:
+    return PackedSource(rows, SFT, BatchConfig(**({"sequences": 4} | config)), epochs, seed, "french")
 
 
 def numbers(work: list) -> list[int]:
@@ -43,7 +44,7 @@ def test_every_epoch_takes_every_sequence_once_in_its_own_order() -> None:
     assert (packed.steps_per_epoch, packed.total_steps) == (3, 6)
     steps = drain(packed)
     assert [len(step) for step in steps] == [4, 4, 2, 4, 4, 2]
-    epochs = [sum(steps[:3], []), sum(steps[3:], [])]
+    epochs = [list(chain(*steps[:3])), list(chain(*steps[3:]))]
     assert epochs[0] == stream(7, "order", 0).permutation(10).tolist()
     assert epochs[1] == stream(7, "order", 1).permutation(10).tolist()
     assert epochs[0] != epochs[1]

@@ -41,6 +41,27 @@ METRICS: Table[type[Metric]] = Table(
 """Name -> class. The class is a frozen dataclass whose fields are the metric's settings."""
 
 
+_TITLES = {
+    "exact_match": "exact match",
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "token_f1": "token F1",
+    "rouge1": "ROUGE-1 F",
+    "rouge2": "ROUGE-2 F",
+    "rougeL": "ROUGE-L F",
+    "json_validity": "valid JSON",
+    "json_field_f1": "field F1",
+    "empty": "empty",
+    "cut": "cut",
+    "failed": "failed",
+}
+
+
+def title_of(name: str) -> str:
+    """Return a metric's name as people write it."""
+    return _TITLES.get(name, name)
+
+
 def build_metric(name: str, **context: Any) -> Metric:
     """Build a metric from its name and what is known about the task, such as `labels`.
 

@@ -12,6 +12,7 @@ from luthier.core.files import write_atomically
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import read_answers, seconds_of
 from luthier.evaluation.comparison import Comparison
+from luthier.evaluation.metrics import title_of
 from luthier.models.source import DEFAULT_MODEL
 from luthier.reporting.blocks import (
     Block,
@@ -43,7 +44,6 @@ from luthier.stages.blocks import (
     reproduce,
     sample_rows,
     score_cell,
-    title_of,
 )
 from luthier.stages.card import card_blocks
 from luthier.stages.material import Material

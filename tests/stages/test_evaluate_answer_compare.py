@@ -1,0 +1,226 @@
+"""luthier evaluate, answer and compare: runs, models and finished answers on rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import (
+    done,
+    json_lines,
+    label_rows,
+    luthier,
+    manifest,
+    page_text,
+    refused,
+    runs_in,
+    status,
+    write_rows,
+)
+
+import luthier as public
+from luthier.core.files import read_json
+from luthier.evaluation.comparison import compare
+from luthier.evaluation.metrics import build_metric
+from luthier.evaluation.statistics import Scores, holm
+
+
+def answers_file(path: Path, texts: dict[str, str]) -> Path:
+    path.write_text("".join(json.dumps({"example_id": i, "text": t, "finish": "stop"}) + "\n" for i, t in texts.items()))
+    return path
+
+
+def right_but(wrong: set[int], rows: int = 60) -> dict[str, str]:
+    """Right answers to labels.csv, but for some rows."""
+    return {
+        row["id"]: "nonsense" if number in wrong else row["label"]
+        for number, row in enumerate(label_rows()[:rows])
+    }  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------- evaluate
+
+
+def test_a_run_is_evaluated_on_other_rows(taught: Path, place: Path) -> None:
+    """A run that learned the labels gets them right; the rows are read the way the run read its own."""
+    write_rows(place / "new.csv", label_rows()[30:])
+    called = done("evaluate", taught, "new.csv", "--json")
+    run = place / "runs" / "1"
+    assert called.json["run"] == "runs/1"
+    assert called.json["scores"]["scores"]["accuracy"] == {
+        "value": 1.0, "low": pytest.approx(0.8843, abs=1e-4), "high": 1.0, "rows": 30,
+    }  # fmt: skip
+    assert list(called.json["scores"]["scores"]) == ["accuracy", "macro_f1", "empty", "cut", "failed"]
+    assert [line["text"] for line in json_lines(run / "evaluation" / "answers.jsonl")] == [
+        row["label"] for row in label_rows()[30:]
+    ]
+    assert manifest(run)["task"]["reason"] != "as told"
+    assert "accuracy" in page_text(run)
+    assert status(run) == "finished"
+
+
+def test_a_base_model_is_evaluated_with_the_metrics_asked_for(files: Path, model: Path, place: Path) -> None:
+    called = done("evaluate", model, files / "labels.csv", "--metrics", "exact_match, rougeL", "--run", "out", "--json")
+    assert list(called.json["scores"]["scores"]) == ["exact_match", "rougeL"]
+    answers = json_lines(place / "out" / "evaluation" / "answers.jsonl")
+    assert len(answers) == 60
+    longest = max(line["usage"]["completion_tokens"] for line in answers)
+    assert longest == 12  # the longest reference in the model's own tokens x 1.25
+
+
+def test_finished_answers_are_evaluated_without_a_model(files: Path, place: Path) -> None:
+    answers_file(place / "mine.jsonl", right_but({0, 1, 2}))
+    called = done("evaluate", "mine.jsonl", files / "labels.csv", "--json")
+    assert called.json["scores"]["scores"]["accuracy"]["value"] == 57 / 60
+    again = done("evaluate", "runs/1", files / "labels.csv", "--json")  # a run that answered is a file of answers
+    assert again.json["scores"]["scores"]["accuracy"]["value"] == 57 / 60
+
+
+def test_an_answer_that_is_missing_counts_as_failed_and_is_told(files: Path, place: Path) -> None:
+    texts = right_but(set()) | {"elsewhere": "x"}
+    del texts["r3"], texts["r4"]
+    answers_file(place / "mine.jsonl", texts)
+    called = done("evaluate", "mine.jsonl", files / "labels.csv", "--json")
+    assert called.json["scores"]["scores"]["accuracy"]["value"] == 58 / 60
+    assert called.json["scores"]["scores"]["failed"]["value"] == 2 / 60
+    said = " ".join(called.err.split())
+    assert "mine.jsonl: 2 rows have no answer and count as failed and 1 answers are to no row." in said
+
+
+# --------------------------------------------------------------------------------------------------------- answer
+
+
+def test_new_rows_are_answered(taught: Path, place: Path) -> None:
+    rows = [{key: row[key] for key in ("id", "text")} for row in label_rows()[30:42]]
+    write_rows(place / "new.jsonl", rows)
+    called = done("answer", taught, "new.jsonl", "--json")
+    run = place / "runs" / "1"
+    lines = json_lines(run / "answers.jsonl")
+    assert [line["example_id"] for line in lines] == [row["id"] for row in rows]
+    assert [line["text"] for line in lines] == [row["label"] for row in label_rows()[30:42]]
+    assert {line["finish"] for line in lines} == {"stop"}
+    assert called.json["verdict"] == {"answers": 12, "cut": 0, "failed": 0}
+    assert (run / called.json["answers"]).is_file()
+    # What was answered can be scored once the right answers are known.
+    write_rows(place / "labelled.csv", label_rows()[30:42])
+    scored = done("evaluate", run / "answers.jsonl", "labelled.csv", "--json")
+    assert scored.json["scores"]["scores"]["accuracy"]["value"] == 1.0
+
+
+def test_a_winner_without_a_model_answers_too(files: Path, model: Path, place: Path) -> None:
+    done("adapt", files / "labels.csv", "-m", model, "--budget", "15s", "--run", "best")
+    write_rows(place / "new.csv", [{"text": f"{row['text']} now"} for row in label_rows()[:9]])
+    done("answer", "best", "new.csv")
+    texts = [line["text"] for line in json_lines(place / "runs" / "1" / "answers.jsonl")]
+    assert texts == [row["label"] for row in label_rows()[:9]]
+
+
+def test_rows_that_cannot_be_asked_fail_with_their_reason(model: Path, place: Path) -> None:
+    write_rows(place / "new.jsonl", [{"text": "short"}, {"text": "long " * 600}, {"text": "a <|end|> in it"}])
+    called = done("answer", model, "new.jsonl", "--prompt", "{text}")
+    lines = json_lines(place / "runs" / "1" / "answers.jsonl")
+    assert [line["finish"] for line in lines] == ["length", "failed", "failed"]
+    assert "2 of 3 answers failed and count as wrong. The first: The prompt has" in called.said
+
+
+def test_where_no_row_can_be_asked_nothing_is_left(model: Path, place: Path) -> None:
+    write_rows(place / "new.jsonl", [{"text": "long " * 600}, {"text": "longer " * 600}])
+    text = refused("answer", model, "new.jsonl", "--prompt", "{text}")
+    assert "None of the 2 rows could be answered. The first: The prompt has 3" in text
+    assert "the model takes 1792." in text  # 2048 less an answer of up to 256
+    assert not (place / "runs").exists()
+
+
+# -------------------------------------------------------------------------------------------------------- compare
+
+
+def test_two_answers_files_are_compared(files: Path, place: Path) -> None:
+    answers_file(place / "a.jsonl", right_but(set(range(12))))
+    answers_file(place / "b.jsonl", right_but(set(range(1))))
+    called = done("compare", "a.jsonl", "b.jsonl", "--data", files / "labels.csv", "--metrics", "exact_match", "--json")
+    (claim,) = called.json
+    assert (claim["base"], claim["candidate"], claim["metric"]) == ("a.jsonl", "b.jsonl", "exact_match")
+    assert (claim["base_value"], claim["candidate_value"]) == (48 / 60, 59 / 60)
+    assert (claim["wins"], claim["losses"], claim["rows"], claim["claims"]) == (11, 0, 60, 1)
+    assert claim["p_value"] < 0.001
+    assert claim["verdict"] == "better"
+    assert "b.jsonl is better than a.jsonl: exact_match 98.3 % against 80.0 %" in " ".join(called.err.split())
+    assert runs_in(place) == ["a.jsonl", "b.jsonl"]
+
+
+def test_the_same_answers_show_no_difference(files: Path, place: Path) -> None:
+    answers_file(place / "a.jsonl", right_but({1}))
+    answers_file(place / "b.jsonl", right_but({1}))
+    called = done("compare", "a.jsonl", "b.jsonl", "--data", files / "labels.csv", "--margin", "0.1", "--json")
+    assert called.json[0]["verdict"] == "as good within the margin"
+    assert called.json[0]["metric"] == "accuracy"
+
+
+def test_a_cluster_column_is_respected(place: Path) -> None:
+    """The same 12 rows gained, in 12 clusters or in 2: two clusters cannot show anything."""
+    rows = [row | {"many": f"m{i}", "few": f"f{i // 30}"} for i, row in enumerate(label_rows())]
+    write_rows(place / "rows.csv", rows)
+    answers_file(place / "a.jsonl", right_but(set(range(12))))
+    answers_file(place / "b.jsonl", right_but(set()))
+    found = {
+        column: done("compare", "a.jsonl", "b.jsonl", "--data", "rows.csv", "--cluster", column, "--json").json[0]
+        for column in ("many", "few")
+    }
+    assert (found["many"]["clusters"], found["few"]["clusters"]) == (60, 2)
+    assert (found["many"]["verdict"], found["few"]["verdict"]) == ("better", "not shown")
+    assert found["many"]["interval"]["value"] == found["few"]["interval"]["value"] == 0.2
+
+
+def test_three_at_once_are_adjusted_together(files: Path, place: Path) -> None:
+    answers_file(place / "a.jsonl", right_but(set(range(20))))
+    answers_file(place / "b.jsonl", right_but(set(range(13))))
+    answers_file(place / "c.jsonl", right_but(set(range(12))))
+    called = done("compare", "a.jsonl", "b.jsonl", "c.jsonl", "--data", files / "labels.csv", "--json")
+    claims = called.json
+    assert [claim["candidate"] for claim in claims] == ["b.jsonl", "c.jsonl"]
+    assert [claim["claims"] for claim in claims] == [2, 2]
+    assert [claim["p_adjusted"] for claim in claims] == pytest.approx(holm([claim["p_value"] for claim in claims]))
+    assert claims[1]["p_adjusted"] == pytest.approx(2 * claims[1]["p_value"])  # the smaller one, times two claims
+
+
+def test_runs_are_compared_on_the_rows_they_were_proved_on(tuned: Path, files: Path, model: Path, place: Path) -> None:
+    done("tune", files / "labels.csv", "-m", model, "--run", "full", "adapter.method=full", "precision=fp32",
+         "training.learning_rate=1e-2", "training.epochs=6", "compare_before=false")  # fmt: skip
+    called = done("compare", tuned, "full", "--json")
+    scores = [Scores.from_json(read_json(run / "steps" / "scores_confirm.json")) for run in (tuned, place / "full")]
+    expected = compare(*scores, "accuracy")
+    (claim,) = called.json
+    assert claim["candidate_value"] == expected.candidate_value
+    assert claim["p_value"] == expected.p_value
+    assert (claim["base"], claim["candidate"]) == (str(tuned), "full")
+
+
+def test_a_run_a_model_and_a_file_are_compared_on_given_rows(
+    taught: Path, files: Path, model: Path, place: Path
+) -> None:
+    answers_file(place / "mine.jsonl", right_but({0}))
+    claims = public.compare(model, taught, place / "mine.jsonl", data=files / "labels.csv")
+    assert [claim.candidate_value for claim in claims] == [1.0, 59 / 60]
+    assert [claim.verdict for claim in claims] == ["better", "better"]
+
+
+def test_the_bake_off_is_compared_by_its_proof(adapted: Path, place: Path) -> None:
+    (claim,) = done("compare", adapted, adapted, "--json").json
+    winner = manifest(adapted)["chosen"].removeprefix("children/")
+    stored = Scores.from_json(read_json(adapted / "steps" / f"scores_confirm_{winner}.json"))
+    assert claim["base_value"] == claim["candidate_value"] == stored.value("exact_match")
+    assert claim["rows"] == 14
+
+
+def test_compare_scores_equal_evaluate_scores(files: Path, place: Path) -> None:
+    texts = right_but({5, 6})
+    answers_file(place / "a.jsonl", texts)
+    metric = build_metric("exact_match")
+    (claim,) = public.compare("a.jsonl", "a.jsonl", data=files / "labels.csv", metrics=["exact_match"])
+    assert claim.base_value == 58 / 60
+    assert metric.higher_is_better
+    text = refused("compare", "a.jsonl", "a.jsonl", "--data", files / "labels.csv", "--metrics", "exact")
+    assert "Unknown metric 'exact'." in text
+    assert "Did you mean 'exact_match'?" in text
+    assert luthier("compare", "a.jsonl").code == 2

@@ -1,0 +1,98 @@
+"""The key/value cache: filled by prefill and decoding, rows retired; a decoding step by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from luthier.generation.kv import DecodeStep, KeyValueCache, Prefill
+from luthier.models.attention import AttentionOptions
+from luthier.segments import AttentionPlan, Span
+
+H, G, K = 4, 2, 4
+
+
+def draw(tokens: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    query, key, value = (torch.randn(1, heads, tokens, K, generator=generator) for heads in (H, G, G))
+    return query, key, value
+
+
+def prefilled(options: AttentionOptions) -> tuple[KeyValueCache, Tensor, Tensor]:
+    """Prefill two sequences of 3 and 2 tokens."""
+    cache = KeyValueCache(2, capacity=6)
+    query, key, value = draw(5, seed=0)
+    plan = AttentionPlan((Span((0, 3)), Span((3, 5))), torch.tensor([0, 1, 2, 0, 1]))
+    Prefill(plan, cache, range(2))(query, key, value, options)
+    return cache, key, value
+
+
+def by_hand(query: Tensor, keys: Tensor, values: Tensor, options: AttentionOptions) -> Tensor:
+    """Attend from one query `[H, K]` to `[G, n, K]`."""
+    out, n = torch.zeros(H, K), keys.shape[1]
+    for h in range(H):
+        scores = [float(query[h] @ keys[h // 2, j]) * options.scale for j in range(n)]
+        if options.softcap is not None:
+            scores = [options.softcap * math.tanh(s / options.softcap) for s in scores]
+        weights = [
+            math.exp(s) if options.window is None or n - 1 - j < options.window else 0 for j, s in enumerate(scores)
+        ]
+        total = sum(weights) + (math.exp(float(options.sinks[h])) if options.sinks is not None else 0)
+        out[h] = sum(w / total * values[h // 2, j] for j, w in enumerate(weights))
+    return out
+
+
+def test_prefill_stores_each_sequence_from_its_beginning() -> None:
+    cache, key, value = prefilled(AttentionOptions(0, 0.5))
+    keys, values = cache.layer(0, key)
+    assert torch.equal(keys[0, :, :3], key[0, :, :3])
+    assert torch.equal(keys[1, :, :2], key[0, :, 3:])
+    assert torch.equal(values[1, :, :2], value[0, :, 3:])
+    assert not keys[0, :, 3:].any()
+    assert not keys[1, :, 2:].any()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        AttentionOptions(0, 0.5),
+        AttentionOptions(0, 0.5, window=2),
+        AttentionOptions(0, 0.5, softcap=0.7),
+        AttentionOptions(0, 0.5, sinks=torch.tensor([0.5, -1.0, 2.0, 0.0])),
+        AttentionOptions(0, 0.5, window=2, softcap=0.7),
+    ],
+    ids=["plain", "window", "soft cap", "sinks", "window and soft cap"],
+)
+def test_a_decoding_step_by_hand(options: AttentionOptions) -> None:
+    cache, key, value = prefilled(options)
+    query, new_key, new_value = draw(2, seed=1)
+    found = DecodeStep(cache, torch.tensor([3, 2]))(query, new_key, new_value, options)
+    assert found.shape == (1, 2, H, K)
+    for row, past in enumerate((slice(0, 3), slice(3, 5))):
+        keys = torch.cat([key[0, :, past], new_key[0, :, row : row + 1]], 1)
+        values = torch.cat([value[0, :, past], new_value[0, :, row : row + 1]], 1)
+        assert torch.allclose(found[0, row], by_hand(query[0, :, row], keys, values, options), atol=1e-6)
+
+
+def test_retired_sequences_leave_and_the_others_keep_their_keys() -> None:
+    cache = KeyValueCache(4, capacity=3)
+    query, key, value = draw(4, seed=2)
+    plan = AttentionPlan(tuple(Span((i, i + 1)) for i in range(4)), torch.zeros(4, dtype=torch.long))
+    for layer in (0, 1):
+        Prefill(plan, cache, range(4))(query, key + layer, value, AttentionOptions(layer, 0.5))
+    cache.keep(torch.tensor([3, 1]))
+    for layer in (0, 1):
+        keys, values = cache.layer(layer, key)
+        assert keys.shape == (2, G, 3, K)
+        assert torch.equal(keys[:, :, 0], (key + layer)[0, :, [3, 1]].transpose(0, 1))
+        assert torch.equal(values[:, :, 0], value[0, :, [3, 1]].transpose(0, 1))
+    # A layer that is first stored to after the retirement has the new size, and decoding goes on with two rows.
+    assert cache.layer(2, key)[0].shape == (2, G, 3, K)
+    two = tuple(t[:, :, :2] for t in draw(4, seed=3))
+    found = DecodeStep(cache, torch.tensor([1, 1]))(*two, AttentionOptions(0, 0.5))
+    keys = torch.stack([key[0, :, 3], two[1][0, :, 0]], 1)
+    values = torch.stack([value[0, :, 3], two[2][0, :, 0]], 1)
+    assert torch.allclose(found[0, 0], by_hand(two[0][0, :, 0], keys, values, AttentionOptions(0, 0.5)), atol=1e-6)

@@ -1,0 +1,157 @@
+"""A local model's completions: generated, scored, streamed, failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from luthier.core.types import Decoding, Request, user
+from luthier.data.render import Renderer
+from luthier.generation.local import LocalModel, shared_prompt_batch
+from luthier.models.readout_model import ReadoutModel
+from luthier.models.readouts import TokenLogps
+from luthier.segments import sequence_batch
+
+
+def local(model: Any, context: int = 512) -> LocalModel:
+    return LocalModel(ReadoutModel(model), Renderer(model.tokenizer, context), None)
+
+
+def ask(text: str, max_tokens: int = 12, **options: Any) -> Request:
+    return Request(user(text), Decoding(max_tokens, **options))
+
+
+def test_an_answer_is_what_greedy_decoding_gives(tiny: Callable[..., Any]) -> None:
+    model = local(tiny())
+    found = model.complete([ask("one"), ask("two?", 7)])
+    for request, completion in zip((ask("one"), ask("two?", 7)), found, strict=True):
+        ids = model.renderer.prompt_ids(request.messages)
+        tokens: list[int] = []
+        for _ in range(request.decoding.max_tokens):
+            with torch.no_grad(), model.loaded.attention("sdpa"):
+                logits = model.loaded.module(input_ids=torch.tensor([ids + tokens]), use_cache=False).logits
+            tokens.append(int(logits[0, -1].argmax()))
+            if tokens[-1] == 2:
+                break
+        stopped = tokens[-1] == 2
+        assert completion.text == model.renderer.tokenizer.decode(tokens, skip_special_tokens=True)
+        assert completion.finish == ("stop" if stopped else "length")
+        assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (len(ids), len(tokens))
+
+
+def test_a_stop_string_ends_the_text_before_it(tiny: Callable[..., Any]) -> None:
+    model = local(tiny("llama_untied"))
+    whole = model.complete([ask("count", 20)])[0].text
+    stop = whole[5:7]
+    found = model.complete([ask("count", 20, stop=(stop,))])[0]
+    assert found.text == whole.split(stop)[0]
+    assert found.finish == "stop"
+    assert found.usage.completion_tokens < 20
+
+
+def test_a_stream_gives_the_same_text_and_never_the_beginning_of_a_stop(tiny: Callable[..., Any]) -> None:
+    model = local(tiny("llama_untied"))
+    whole = model.complete([ask("count", 20)])[0].text
+    assert "".join(model.stream(ask("count", 20))) == whole
+    assert len(list(model.stream(ask("count", 20)))) > 3
+    for stop in (whole[5:8], whole[4:6], whole[-1]):
+        request = ask("count", 20, stop=(stop, "never written"))
+        assert "".join(model.stream(request)) == model.complete([request])[0].text == whole.split(stop)[0]
+
+
+def test_a_stream_never_ends_inside_a_character(tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = local(tiny())
+    tokens = model.renderer.tokenizer("aöb")["input_ids"]
+    assert len(tokens) == 4
+
+    class Scripted:
+        def stream(self, prompt: Any, decoding: Any) -> Any:
+            from luthier.generation.engine import Generation
+
+            job = Generation(prompt, decoding, 0)
+            for token in tokens:
+                job.accept(token, frozenset(), lambda *_: False)
+                yield job
+
+    monkeypatch.setattr(model, "_engine", Scripted())
+    assert list(model.stream(ask("x", 9))) == ["a", "ö", "b"]
+
+
+def test_options_are_scored_as_if_each_stood_alone(tiny: Callable[..., Any]) -> None:
+    model = local(tiny())
+    options = ("yes", "no", "perhaps not", "n")
+    (found,) = model.complete([Request(user("Is it?"), continuations=options)])
+    prompt = model.renderer.prompt_ids(user("Is it?"))
+    wanted = []
+    for option in options:
+        ids = np.array(prompt + model.renderer.answer_ids(option))
+        weights = np.r_[np.zeros(len(prompt)), np.ones(len(ids) - len(prompt))].astype(np.float32)
+        alone = ReadoutModel(model.loaded, layout="rows").read(sequence_batch(ids, weights), [TokenLogps()], None)
+        wanted.append(float(alone["logps"].sum()))
+    assert found.logps == pytest.approx(wanted, rel=1e-5)
+    assert found.text == options[int(np.argmax(wanted))]
+    assert found.usage.prompt_tokens == len(prompt)
+
+
+def test_the_forest_of_a_prompt_and_its_options_by_hand() -> None:
+    batch = shared_prompt_batch([10, 11, 12], [[20, 21], [30], [40, 41]])
+    assert [(s.tokens.tolist(), s.parent) for s in batch.segments] == [
+        ([10, 11, 12], -1), ([20, 21], 0), ([30], 0), ([40, 41], 0),
+    ]  # fmt: skip
+    assert batch.targets.read_at.tolist() == [2, 3, 2, 2, 6]
+    assert batch.targets.token.tolist() == [20, 21, 30, 40, 41]
+    assert batch.targets.sequence.tolist() == [0, 0, 1, 2, 2]
+    assert batch.targets.group.tolist() == [0, 0, 0]
+
+
+def test_what_cannot_be_done_fails_alone(tiny: Callable[..., Any]) -> None:
+    model = local(tiny(), context=60)
+    requests = [
+        ask("short"),
+        ask("long" * 20),
+        ask("a <|end|> inside"),
+        Request(user("Is it?"), continuations=("yes", "")),
+        Request(user("Is it?"), continuations=("y" * 60,)),
+        Request(user("Is it?"), continuations=("yes", "no")),
+    ]
+    found = model.complete(requests)
+    assert [c.finish == "failed" for c in found] == [False, True, True, True, True, False]
+    assert "with an answer of up to 12 the model takes 48" in found[1].text
+    assert "special token '<|end|>'" in found[2].text
+    assert found[3].text == "A continuation to be scored is empty."
+    assert "the model takes 60" in found[4].text
+    assert found[0].text == model.complete([ask("short")])[0].text
+
+
+@pytest.mark.parametrize("family", ["bloom", "llama"])
+def test_a_model_that_cannot_pack_answers_through_transformers(tiny: Callable[..., Any], family: str) -> None:
+    loaded = tiny(family)
+    if family == "llama":  # packs, but its output layer would not be its own
+        wanted = local(tiny()).complete([ask("one"), ask("two")])
+        loaded.output = replace(loaded.output, scale=0.1, verified=False)
+        assert [c.text for c in local(loaded).complete([ask("one"), ask("two")])] == [c.text for c in wanted]
+    model = local(loaded)
+    request = ask("one", 8)
+    (found,) = model.complete([request])
+    assert "".join(model.stream(request)) == found.text
+    (scored,) = model.complete([Request(user("Is it?"), continuations=("yes", "no"))])
+    assert scored.logps is not None
+    assert len(scored.logps) == 2
+
+
+def test_its_identity_covers_weights_adapter_template_and_precision(tiny: Callable[..., Any]) -> None:
+    loaded = tiny()
+    renderer = Renderer(loaded.tokenizer, 512)
+    one = LocalModel(ReadoutModel(loaded), renderer, None)
+    names = {one.identity, LocalModel(ReadoutModel(loaded), renderer, None, "adapter").identity}
+    names.add(local(tiny("llama_untied")).identity)
+    names.add(local(replace(loaded, precision="bf16")).identity)
+    loaded.tokenizer.chat_template += "{# a comment #}"
+    names.add(local(loaded).identity)
+    assert len(names) == 5
+    assert local(tiny()).identity == one.identity
