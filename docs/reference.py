@@ -131,10 +131,13 @@ def recipe(stage: str) -> str:
 
 def adapter(name: str) -> str:
     """Return the table of an adapter method's settings."""
-    from luthier.adapters import ADAPTERS
+    from luthier.adapters import ADAPTERS, REFERENCE_WIDTH
 
     method = ADAPTERS.get(name)
-    rate = f"Default of `training.learning_rate`: {method.default_learning_rate:g}."
+    rate = (
+        f"Default of `training.learning_rate`: {method.default_learning_rate:g} for models up to a width of "
+        f"{REFERENCE_WIDTH} (135 M parameters); wider models take less, by the square root of the width."
+    )
     return f"{_fields(method.Config, 'adapter.')}\n\n{rate}"
 
 

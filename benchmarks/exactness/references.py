@@ -26,7 +26,7 @@ def load(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.from_pretrained(folder)
-    attention = "eager" if getattr(config, "attn_logit_softcapping", None) else "sdpa"
+    attention = "eager" if getattr(config, "attn_logit_softcapping", None) else None
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=attention)
     model.config.use_cache = False
     return model.eval()
@@ -100,8 +100,9 @@ def peft_steps(
     rate: float,
     clip: float,
     pad_id: int,
+    dtype: torch.dtype = torch.float64,
 ) -> dict[str, Tensor]:
-    """Train a LoRA with PEFT and torch alone: padded batches, a plain log-softmax, clipping, AdamW.
+    """Train a LoRA with PEFT and torch alone: fp32, padded batches, a plain log-softmax, clipping, AdamW.
 
     Args:
         folder: The base model.
@@ -111,6 +112,7 @@ def peft_steps(
         rate: Learning rate of every step.
         clip: Largest gradient norm.
         pad_id: What padded rows are filled with.
+        dtype: What the log-softmax of the fp32 logits is computed in; in fp32 it loses small terms of peaked logits.
 
     Returns:
         The adapter's tensors after the last step, under PEFT's names.
@@ -125,7 +127,7 @@ def peft_steps(
     for rows in steps:
         batch = padded(rows, pad_id)
         labels = batch.pop("labels")[:, 1:]
-        logps = torch.log_softmax(model(**batch, use_cache=False).logits[:, :-1].float(), -1)
+        logps = torch.log_softmax(model(**batch, use_cache=False).logits[:, :-1].to(dtype), -1)
         chosen = logps.gather(2, labels.clamp(min=0)[..., None])[..., 0]
         loss = -chosen[labels != -100].sum() / (labels != -100).sum()
         loss.backward()

@@ -106,6 +106,10 @@ LoRA on all linear layers (rank 16), AdamW at 3e-4, clipping at 1, two batches o
 PEFT and torch, from the same start. {found["tensors"]} tensors. Relative norm of the difference of the parameters:
 {held(found["parameters"], TOLERANCES["parameters"])} (tolerance {TOLERANCES["parameters"]:g}); of what the two steps
 changed in them: {found["updates"]:.1e} (the change is {found["update_over_parameters"]:.1e} of the parameters).
+
+The plain log-softmax is computed in float64 of the fp32 logits. In fp32 it is the inexact side, and AdamW's first steps
+enlarge that where a gradient is nearly zero: then the two plain runs differ from each other by
+{found["plain_to_fp32_log_softmax"]:.1e}, Luthier from the fp32 one by {found["parameters_to_fp32_log_softmax"]:.1e}.
 """
 
 

@@ -280,14 +280,19 @@ def steps() -> dict[str, Any]:
     own = adapter_tensors(attached)
     settings = {"r": LORA["rank"], "lora_alpha": LORA["alpha"], "target_modules": "all-linear"}
     rows = [rows_of(some) for some in batches]
-    plain = references.peft_steps(find_model(MODEL).folder, settings, start, rows, RATE, CLIP, model.pad_id)
-    updates = [{n: after[n] - start[n] for n in start} for after in (own, plain)]
+    plain, rough = (
+        references.peft_steps(find_model(MODEL).folder, settings, start, rows, RATE, CLIP, model.pad_id, dtype)
+        for dtype in (torch.float64, torch.float32)
+    )
+    updates = {name: {n: after[n] - start[n] for n in start} for name, after in (("own", own), ("plain", plain))}
     return {
         "losses": losses,
         "tensors": len(own),
         "parameters": relative(own, plain),
-        "updates": relative(*updates),
+        "updates": relative(updates["own"], updates["plain"]),
         "update_over_parameters": relative(plain, start),
+        "parameters_to_fp32_log_softmax": relative(own, rough),
+        "plain_to_fp32_log_softmax": relative(plain, rough),
     }
 
 

@@ -12,6 +12,7 @@ Each function makes (or goes on with) a run directory, the same that the command
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,7 +132,7 @@ def start(
 ) -> Run:
     """Run a stage in a new run directory; where nothing could be done, none is left."""
     directory = RunDirectory.create(Path(run) if run else None, stage, recipe, overwrite=overwrite, listener=listener)
-    directory.stop = stop or directory.stop
+    directory.stop = directory.stop if stop is None else stop
     try:
         run_stage(stage, recipe, directory)
     except (LuthierError, OSError) as error:
@@ -151,13 +152,19 @@ def resume(run: str | Path, *, listener: Listener | None = None, stop: StopFlag 
 
     require_there(str(run))
     directory = RunDirectory.open(Path(run), listener)
-    directory.stop = stop or directory.stop
+    directory.stop = directory.stop if stop is None else stop
     stage, status = directory.manifest["stage"], directory.status
     if status == "finished":
         directory.listener.say(f"`{directory.path}` ({stage}) is finished: there is nothing left to do.")
         return Run(directory)
     directory.listener.say(f"Going on with `{directory.path}` ({stage}).")
-    run_stage(stage, recipe_of(directory), directory)
+    begun_in = directory.manifest.get("folder", os.getcwd())
+    try:
+        run_stage(stage, recipe_of(directory), directory)
+    except LuthierError as error:
+        if begun_in != os.getcwd():
+            error.add_note(f"The run was begun in {begun_in}: the paths in its recipe are seen from there.")
+        raise
     directory.settle()
     return Run(directory)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -33,7 +34,7 @@ def references() -> ModuleType:
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert "luthier" not in path.read_text().replace("Luthier", "").split("import luthier")[0].split("from ")[0]
+    assert not re.search(r"^\s*(from|import) luthier", path.read_text(), re.MULTILINE)
     return module
 
 

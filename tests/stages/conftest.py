@@ -9,6 +9,10 @@ import pytest
 from command_line import dialogue_rows, done, label_rows, ticket_rows, write_rows
 
 
+SETTINGS = ("training.epochs=1", "training.learning_rate=3e-4", "batch.sequences=8", "batch.micro_tokens=256")
+"""Of the run `tuned`."""
+
+
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with labels.csv, tickets.csv and dialogues.jsonl; never written to."""
@@ -36,7 +40,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def tuned(files: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of `tune` with LoRA on labels.csv; read only."""
     run = tmp_path_factory.mktemp("tuned") / "lora"
-    done("tune", files / "labels.csv", "-m", model, "--run", run, "training.epochs=1", "batch.micro_tokens=256")
+    done("tune", files / "labels.csv", "-m", model, "--run", run, *SETTINGS)
     return run
 
 
@@ -54,5 +58,5 @@ def taught(files: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("taught")
     rows = write_rows(folder / "rows.csv", label_rows(tune=72))
     done("tune", rows, "-m", model, "--run", folder / "full", "adapter.method=full", "training.learning_rate=1e-2",
-         "training.epochs=6", "precision=fp32")  # fmt: skip
+         "training.epochs=6", "batch.sequences=8", "precision=fp32")  # fmt: skip
     return folder / "full"

@@ -29,6 +29,7 @@ from luthier.evaluation.comparison import adjust_for_claims, compare
 from luthier.evaluation.metrics import build_metric
 from luthier.evaluation.opening import examples_of, open_answerer
 from luthier.evaluation.statistics import Scores, against_target
+from luthier.training.source import BatchConfig
 
 CANDIDATES = ["most_frequent", "tfidf", "as_is", "told_format", "lora"]
 METRICS = ("exact_match", "json_field_f1", "json_validity", "empty", "cut")
@@ -55,7 +56,7 @@ def test_every_candidate_is_a_finished_run_of_its_own(adapted: Path) -> None:
         assert len(read_answers(child / "evaluation" / "choose.jsonl")) == 14
     lora = manifest(adapted / "children" / "lora")
     assert read_json(adapted / "steps" / "plan.json")["candidates"][-1]["title"] == "LoRA r16, 3 epochs"
-    assert lora["plan"]["iterations"] == 3 * math.ceil(36 / 8)
+    assert lora["plan"]["iterations"] == 3 * math.ceil(36 / BatchConfig().size_for(36))
 
 
 def test_candidates_scores_follow_from_their_answers(adapted: Path) -> None:

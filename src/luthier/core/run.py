@@ -50,7 +50,7 @@ class RunDirectory:
     def __init__(self, path: Path, listener: Listener | None = None, stop: StopFlag | None = None) -> None:
         self.path = path
         self.listener: Listener = listener or SilentListener()
-        self.stop = stop or StopFlag()
+        self.stop = StopFlag() if stop is None else stop  # a flag that is not set is false
 
     # ---------------------------------------------------------------- making and finding
 
@@ -310,6 +310,7 @@ def _new_manifest(stage: str, config: Config) -> dict[str, Any]:
         "status": "running",
         "created_at": _now(),
         "config_digest": config.digest(),
+        "folder": os.getcwd(),
         "command": sys.argv[1:] if sys.argv and Path(sys.argv[0]).name.startswith("luthier") else [],
         "environment": environment(),
     }

@@ -1,0 +1,113 @@
+"""luthier data check and preview, list, env: looking before spending anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_line import TICKETS, done, label_rows, luthier, refused, runs_in, write_rows
+
+
+def test_check_names_dialect_task_parts_and_lengths(files: Path, model: Path, place: Path) -> None:
+    called = done("data", "check", files / "labels.csv", "-m", model, "--json")
+    found = called.json
+    assert found["description"] == "labels.csv: CSV (delimiter ',', UTF-8), 60 rows"
+    assert found["mapping"] == "prompt <- text, answer <- label, id <- id, split <- split"
+    assert (found["rows"], found["bad_rows"], found["near_duplicates"]) == (60, [], 0)
+    assert found["parts"] == {"tune": 30, "choose": 15, "confirm": 15}
+    assert found["task"]["kind"] == "classification"
+    assert found["lengths"]["unit"] == "tokens"
+    # A byte is a token: 'billing', 'shipping', 'other' and their ends.
+    assert found["lengths"]["answer"]["maximum"] == 9
+    assert found["lengths"]["answer"]["mean"] == pytest.approx((8 + 9 + 6) / 3)
+    assert found["lengths"]["output_limit"] == 12
+    prompts = [len(row["text"].encode()) for row in label_rows()]
+    assert found["lengths"]["prompt"]["mean"] == pytest.approx(sum(prompts) / 60)
+    assert runs_in(place) == []
+
+
+def test_check_lists_all_bad_rows_and_says_so_by_its_exit_status(place: Path) -> None:
+    rows = label_rows()
+    rows[3]["label"] = ""
+    rows[17]["text"] = ""
+    write_rows(place / "rows.csv", rows)
+    called = luthier("data", "check", "rows.csv", "--json")
+    assert called.code == 1
+    assert len(called.json["bad_rows"]) == 2
+    assert called.json["bad_rows"][0].startswith("rows.csv:5: the answer (column 'label') is empty; expected")
+    assert called.json["bad_rows"][1].startswith("rows.csv:19: ")
+    assert "rows.csv:5: the answer (column 'label') is empty" in called.said
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        (label_rows()[:3], "3 row(s) are too few"),
+        ([row | {"label": "same"} for row in label_rows()], "All 60 rows have the same answer ('same')"),
+    ],
+)
+def test_check_says_what_would_stop_a_run(place: Path, rows: list[dict[str, str]], problem: str) -> None:
+    write_rows(place / "rows.csv", rows)
+    called = luthier("data", "check", "rows.csv", "--json")
+    assert called.code == 1
+    assert called.json["problem"].startswith(problem)
+    assert problem in called.said
+
+
+def test_the_shipped_tickets_are_clean() -> None:
+    found = done("data", "check", TICKETS, "--json").json
+    assert (found["rows"], found["bad_rows"]) == (360, [])
+    assert found["parts"] == {"tune": 200, "choose": 70, "confirm": 90}
+    assert found["task"]["kind"] == "extraction"
+
+
+def test_preview_shows_every_token_and_which_are_trained(files: Path, model: Path) -> None:
+    called = done("data", "preview", files / "labels.csv", "-m", model, "--rows", "2", "--json")
+    first, second = called.json
+    row = label_rows()[0]
+    assert first["example_id"] == "r0"
+    assert second["example_id"] == "r1"
+    prompt = f"<|start|>user\n{row['text']}<|end|>\n<|start|>assistant\n"
+    assert "".join(first["tokens"]) == f"{prompt}billing<|end|>"
+    trained = "".join(t for t, w in zip(first["tokens"], first["weights"], strict=True) if w)
+    assert trained == "billing<|end|>"
+    assert len(first["ids"]) == len(first["tokens"]) == len(first["weights"])
+    assert f"line 2: {len(first['ids'])} tokens, 8 trained" in called.said
+
+
+def test_preview_marks_what_is_trained_where_there_is_no_colour(files: Path, model: Path) -> None:
+    called = done("data", "preview", files / "labels.csv", "-m", model, "-n", "1")
+    assert "[[billing<|end|>]]" in called.out
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("adapters", {"lora", "full"}),
+        ("objectives", {"sft"}),
+        ("metrics", {"exact_match", "accuracy", "macro_f1", "token_f1", "rougeL", "json_field_f1", "json_validity"}),
+        ("strategies", {"zero_shot"}),
+        ("formats", {"csv", "json", "jsonl", "parquet"}),
+        ("baselines", {"most_frequent", "tfidf"}),
+        ("models", {"smollm2-135m-instruct", "gemma-3-270m"}),
+    ],
+)
+def test_list_shows_a_table_with_a_line_about_each(what: str, names: set[str]) -> None:
+    entries = done("list", what, "--json").json
+    assert names <= {entry["name"] for entry in entries}
+    assert all(all(isinstance(value, str) and value for value in entry.values()) for entry in entries)
+    shown = done("list", what)
+    assert shown.err == ""
+    assert all(name in shown.out for name in names)
+
+
+def test_list_of_nothing_known_names_the_nearest() -> None:
+    assert "Unknown list 'metric'." in refused("list", "metric")
+    assert "Did you mean 'metrics'?" in refused("list", "metric")
+
+
+def test_env_is_for_bug_reports() -> None:
+    found = done("env", "--json").json
+    assert {"luthier", "torch", "transformers", "python", "platform", "cores", "device", "bf16", "cache"} <= set(found)
+    shown = done("env")
+    assert found["torch"] in shown.out
