@@ -106,7 +106,9 @@ class Run:
         return f"Run({str(self.path)!r}, {self.directory.manifest['stage']}, {self.status})"
 
 
-def load(model: str, *, precision: str = "auto", device: str = "auto", listener: Listener | None = None) -> LocalModel:
+def load(
+    model: str | Path, *, precision: str = "auto", device: str = "auto", listener: Listener | None = None
+) -> LocalModel:
     """Load a model, adapter or run, ready to complete requests.
 
     Args:
@@ -118,7 +120,7 @@ def load(model: str, *, precision: str = "auto", device: str = "auto", listener:
     from luthier.generation.local import open_local
     from luthier.models.source import find_model
 
-    return open_local(find_model(model, listener), precision=precision, device=device)
+    return open_local(find_model(str(model), listener), precision=precision, device=device)
 
 
 def start(

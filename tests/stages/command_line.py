@@ -21,7 +21,28 @@ from luthier.core.run import RunDirectory
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TICKETS = REPOSITORY / "examples" / "data" / "support_tickets" / "tickets.csv"
-_WORDS = "red blue late early broken new old big small cold warm soft loud quiet fast slow dark light sweet sour".split()
+_WORDS = [
+    "red",
+    "blue",
+    "late",
+    "early",
+    "broken",
+    "new",
+    "old",
+    "big",
+    "small",
+    "cold",
+    "warm",
+    "soft",
+    "loud",
+    "quiet",
+    "fast",
+    "slow",
+    "dark",
+    "light",
+    "sweet",
+    "sour",
+]
 _SUBJECTS = {"billing": "invoice", "shipping": "parcel", "other": "garden"}
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from command_line import dialogue_rows, done, label_rows, ticket_rows, write_rows
 
-
 SETTINGS = ("training.epochs=1", "training.learning_rate=3e-4", "batch.sequences=8", "batch.micro_tokens=256")
 """Of the run `tuned`."""
 

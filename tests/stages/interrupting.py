@@ -12,19 +12,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 
-def at_call(owner: Any, name: str, count: int, number: int) -> None:
+def at_call(
+    owner: Any, name: str, count: int, number: int, counts: Callable[[Mapping[str, Any]], bool] = lambda options: True
+) -> None:
     """Send the signal when a method is called for the `count`-th time, before it does anything."""
     original: Callable[..., Any] = getattr(owner, name)
     calls = 0
 
     def counted(*arguments: Any, **options: Any) -> Any:
         nonlocal calls
-        calls += 1
+        calls += counts(options)
         if calls == count:
             os.kill(os.getpid(), number)
         return original(*arguments, **options)
@@ -34,10 +36,10 @@ def at_call(owner: Any, name: str, count: int, number: int) -> None:
 
 def install(place: str, count: int, number: int) -> None:
     """Prepare the place."""
-    if place == "backward":  # of a micro-batch: in the middle of an accumulated step
+    if place == "backward":  # of a micro-batch that is not its step's last: in the middle of an accumulation
         from luthier.training.engine.single import SingleDeviceEngine
 
-        at_call(SingleDeviceEngine, "backward", count, number)
+        at_call(SingleDeviceEngine, "backward", count, number, lambda options: not options["last"])
     elif place == "update":  # between the gradient and the new weights
         from luthier.training.engine.single import SingleDeviceEngine
 
@@ -52,14 +54,31 @@ def install(place: str, count: int, number: int) -> None:
         raise SystemExit(f"no place {place}")
 
 
-def interrupted(place: str, count: int, name: str, *arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command line in `folder` and interrupt it."""
+def interrupted(
+    place: str, count: int, name: str, *arguments: object, folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line in `folder`, in a process of its own, and interrupt it."""
     import torch
 
     command = [sys.executable, __file__, place, str(count), name, *map(str, arguments)]
     threads = str(torch.get_num_threads())
     environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "COLUMNS": "200"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+
+
+def interrupted_fork(place: str, count: int, name: str, *arguments: object) -> int:
+    """Run the command line in a fork of this process, which spares the imports; returns code, or signal below zero."""
+    from command_line import luthier
+
+    child = os.fork()
+    if child == 0:
+        try:
+            install(place, count, signal.Signals[name])
+            os._exit(luthier(*arguments).code)
+        finally:
+            os._exit(99)
+    _, ended = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(ended)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,9 @@ from luthier.evaluation.statistics import Scores, holm
 
 
 def answers_file(path: Path, texts: dict[str, str]) -> Path:
-    path.write_text("".join(json.dumps({"example_id": i, "text": t, "finish": "stop"}) + "\n" for i, t in texts.items()))
+    path.write_text(
+        "".join(json.dumps({"example_id": i, "text": t, "finish": "stop"}) + "\n" for i, t in texts.items())
+    )
     return path
 
 

@@ -6,18 +6,43 @@ for anything. See `interrupting.py` for how the moment is chosen.
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import done, json_lines, label_rows, leftovers, manifest, reproducible_files, status, write_rows
-from interrupting import interrupted
+import torch
+from command_line import (
+    done,
+    json_lines,
+    label_rows,
+    leftovers,
+    manifest,
+    refused,
+    reproducible_files,
+    status,
+    write_rows,
+)
+from interrupting import interrupted, interrupted_fork
+
+from luthier.core.errors import RunError
+from luthier.core.run import RunDirectory
+from luthier.stages.material import DataConfig
 
 KILLED = -signal.SIGKILL
 TUNE = ("training.epochs=3", "batch.sequences=8", "batch.micro_tokens=150", "training.checkpoint_every=4",
         "training.validations=2")  # fmt: skip
 """24 rows in eights: 9 steps of several micro-batches each; validations (and so best checkpoints) at 4 and 9."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """A fork has one thread; the others compute with one too, so that bytes can be compared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +88,7 @@ def answers(run: Path, name: str) -> int:
 
 def test_sigterm_in_mid_accumulation(rows: Path, model: Path, place: Path, tune_whole: Path) -> None:
     """The signal comes between two micro-batches of a step; the step is ended, saved, and gone on from."""
-    ended = interrupted("backward", 23, "SIGTERM", "tune", rows, "-m", model, "--run", "run", *TUNE, folder=place)
+    ended = interrupted("backward", 17, "SIGTERM", "tune", rows, "-m", model, "--run", "run", *TUNE, folder=place)
     assert ended.returncode == 130, ended.stderr
     assert "Stopping when the step under way is done; press Ctrl-C again to stop at once." in ended.stdout
     assert "Stopped; nothing is lost. Go on with: luthier resume run" in ended.stderr
@@ -88,63 +113,57 @@ def test_kill_in_mid_accumulation_between_checkpoints(rows: Path, model: Path, p
 
 
 def test_kill_before_the_first_checkpoint(rows: Path, model: Path, place: Path, tune_whole: Path) -> None:
-    ended = interrupted("backward", 9, "SIGKILL", "tune", rows, "-m", model, "--run", "run", *TUNE, folder=place)
-    assert ended.returncode == KILLED
+    assert interrupted_fork("update", 2, "SIGKILL", "tune", rows, "-m", model, "--run", "run", *TUNE) == KILLED
     assert not (place / "run" / "checkpoints").exists()
+    assert steps_logged(place / "run") == 1
     done("resume", "run")
     assert_same(place / "run", tune_whole)
 
 
 @pytest.mark.parametrize(
-    ("place_", "count", "name", "stored"),
-    [("wave", 1, "SIGTERM", 64), ("wave", 4, "SIGKILL", 64)],
+    ("wave", "name", "ended", "part"),
+    [(1, "SIGTERM", 130, "before_confirm"), (4, "SIGKILL", KILLED, "confirm")],
 )
 def test_in_mid_evaluation(
-    rows: Path, model: Path, place: Path, tune_whole: Path, place_: str, count: int, name: str, stored: int
+    rows: Path, model: Path, place: Path, tune_whole: Path, wave: int, name: str, ended: int, part: str
 ) -> None:
-    """Before training between waves, and after it inside the second wave: whole waves are kept, none is repeated."""
-    ended = interrupted(place_, count, name, "tune", rows, "-m", model, "--run", "run", *TUNE, folder=place)
-    assert ended.returncode == (130 if name == "SIGTERM" else KILLED), ended.stderr
-    part = "before_confirm" if count == 1 else "confirm"
-    assert answers(place / "run", part) == stored
+    """Asked in the first wave before training, killed in the second after it: the wave that is whole is kept."""
+    assert interrupted_fork("wave", wave, name, "tune", rows, "-m", model, "--run", "run", *TUNE) == ended
+    assert answers(place / "run", part) == 64
     done("resume", "run")
     assert_same(place / "run", tune_whole)
 
 
 def test_adapt_stopped_in_a_candidates_training(rows: Path, model: Path, place: Path, adapt_whole: Path) -> None:
-    """Two backwards are the calibration's; the run as a whole is paused and named, not its child."""
+    """The run as a whole is paused and named, not its child; its plan is kept."""
     ended = interrupted("update", 4, "SIGTERM", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h",
                         folder=place)  # fmt: skip
     assert ended.returncode == 130, ended.stderr
     assert ended.stderr.rstrip().endswith("Stopped; nothing is lost. Go on with: luthier resume run")
     assert (status(place / "run"), status(place / "run" / "children" / "lora")) == ("paused", "paused")
-    assert status(place / "run" / "children" / "told_format") == "finished"
+    assert steps_logged(place / "run" / "children" / "lora") == 4
     plan = (place / "run" / "steps" / "plan.json").read_bytes()
+    finished = (place / "run" / "children" / "as_is" / "manifest.json").read_bytes()
     done("resume", "run")
     assert (place / "run" / "steps" / "plan.json").read_bytes() == plan
-    assert manifest(place / "run")["chosen"] == manifest(adapt_whole)["chosen"]
+    assert (place / "run" / "children" / "as_is" / "manifest.json").read_bytes() == finished  # not run again
     assert_same(place / "run", adapt_whole)
 
 
 def test_adapt_killed_in_an_evaluation(rows: Path, model: Path, place: Path, adapt_whole: Path) -> None:
-    """Calls 1 to 3 measure the machine; 4 and 5 are the model as it is; 7 is the second wave of the model told the
-    format."""
-    ended = interrupted("wave", 7, "SIGKILL", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h",
-                        folder=place)  # fmt: skip
-    assert ended.returncode == KILLED
+    """Of the first three calls the machine is measured; 4 and 5 are the model as it is, 7 the second wave of the next."""
+    ended = interrupted_fork("wave", 7, "SIGKILL", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h")
+    assert ended == KILLED
     assert status(place / "run" / "children" / "as_is") == "finished"
     assert answers(place / "run" / "children" / "told_format", "choose") == 64
-    before = (place / "run" / "children" / "as_is" / "manifest.json").stat().st_mtime_ns
     done("resume", "run")
-    assert (place / "run" / "children" / "as_is" / "manifest.json").stat().st_mtime_ns == before  # not run again
     assert_same(place / "run", adapt_whole)
 
 
 def test_adapt_killed_while_confirming(rows: Path, model: Path, place: Path, adapt_whole: Path) -> None:
     """The choice has been made and is not made again."""
-    ended = interrupted("wave", 11, "SIGKILL", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h",
-                        folder=place)  # fmt: skip
-    assert ended.returncode == KILLED
+    ended = interrupted_fork("wave", 11, "SIGKILL", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h")
+    assert ended == KILLED
     chosen = manifest(place / "run")["chosen"]
     assert not (place / "run" / "report.html").exists()
     done("resume", "run")
@@ -153,31 +172,64 @@ def test_adapt_killed_while_confirming(rows: Path, model: Path, place: Path, ada
 
 
 @pytest.mark.parametrize("count", [12, 29, 44, 58, 77])
-def test_killed_while_a_file_is_written(
-    rows: Path, model: Path, place: Path, tune_whole: Path, count: int, crash: Callable[..., int]
-) -> None:
+def test_killed_while_a_file_is_written(rows: Path, model: Path, place: Path, tune_whole: Path, count: int) -> None:
     """Killed at some of the moments at which a file is about to be safe: nothing half-written is taken for whole."""
-    assert crash(count, "tune", rows, "-m", model, "--run", "run", *TUNE) == signal.SIGKILL
+    assert interrupted_fork("sync", count, "SIGKILL", "tune", rows, "-m", model, "--run", "run", *TUNE) == KILLED
     done("resume", "run")
     assert_same(place / "run", tune_whole)
 
 
-@pytest.fixture
-def crash() -> Callable[..., int]:
-    """Call the command line in a fork of this process that is killed at its n-th sync of a file; returns the signal."""
-    import os
+def test_resumed_from_elsewhere_the_run_says_where_it_began(
+    rows: Path, model: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "rows.csv").write_bytes(rows.read_bytes())
+    assert interrupted_fork("wave", 1, "SIGTERM", "tune", "rows.csv", "-m", model, "--run", "run", *TUNE) == 130
+    (place / "elsewhere").mkdir()
+    monkeypatch.chdir(place / "elsewhere")
+    text = refused("resume", "../run")
+    assert "There is no file or folder rows.csv." in text
+    assert f"The run was begun in {place}: the paths in its recipe are seen from there." in text
+    assert status(place / "run") == "failed"
+    monkeypatch.chdir(place)
+    with open("rows.csv", "a") as file:
+        file.write("r999,new row,other,train\n")
+    text = refused("resume", "run")
+    assert "rows.csv has changed since run began" in text
+    assert "Put the file back, or start a new run." in text
+    (place / "rows.csv").write_bytes(rows.read_bytes())
+    done("resume", "run")
 
-    from command_line import luthier
 
-    def crashed(count: int, *arguments: object) -> int:
-        child = os.fork()
-        if child == 0:
-            from interrupting import at_call
+# ----------------------------------------------------------------------------------------------- two at once
 
-            at_call(os, "fsync", count, signal.SIGKILL)
-            luthier(*arguments)
-            os._exit(0)
-        _, ended = os.waitpid(child, 0)
-        return os.WTERMSIG(ended)
 
-    return crashed
+def test_two_processes_do_not_work_on_one_run(rows: Path, model: Path, place: Path, tune_whole: Path) -> None:
+    """The second is refused in a sentence and touches nothing; the first goes on to the same bytes."""
+    assert interrupted_fork("wave", 1, "SIGTERM", "tune", rows, "-m", model, "--run", "run", *TUNE) == 130
+    before = {path: path.read_bytes() for path in (place / "run").rglob("*") if path.is_file()}
+    with RunDirectory(place / "run").working():
+        for verb in (("resume", "run"), ("tune", rows, "-m", model, "--run", "run", "--overwrite")):
+            text = refused(*verb)
+            assert text == ("luthier: Another process is at work on run. Wait until it has ended, or stop it; then go "
+                            "on with: luthier resume run.")  # fmt: skip
+        assert {path: path.read_bytes() for path in (place / "run").rglob("*") if path.is_file()} == before
+    done("resume", "run")
+    assert_same(place / "run", tune_whole)
+
+
+def test_the_lock_of_a_killed_process_is_free(place: Path) -> None:
+    """A fork that holds the lock is killed; the run can be worked on at once."""
+    run = RunDirectory.create(place / "run", "tune", DataConfig(path="x"))
+    ready, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with run.working():
+            os.write(told, b"x")
+            signal.pause()
+    os.read(ready, 1)
+    with pytest.raises(RunError, match="Another process is at work"), run.working():
+        pass
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with run.working():
+        pass

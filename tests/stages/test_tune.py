@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 from command_line import done, json_lines, manifest, page_text, refused, reproducible_files, runs_in, status
-from conftest import SETTINGS
 from safetensors.torch import load_file
 
+from conftest import SETTINGS
 from luthier import Run, load
 from luthier.core.files import read_json
 from luthier.core.run import RunDirectory
@@ -170,7 +170,10 @@ def test_a_recipe_with_overrides(files: Path, model: Path, place: Path) -> None:
     assert found["adapter"] == {"method": "lora", "rank": 2, "target_modules": ["q_proj"]}
     assert manifest(place / "out")["trained_parameters"] == 3 * 2 * (32 + 32)  # layers x rank x (inputs + outputs)
     assert not (place / "out" / "evaluation" / "before_confirm.jsonl").exists()
-    assert called.json["verdict"] == {"metric": "accuracy", "value": called.json["scores"]["confirm"]["accuracy"]["value"]}
+    assert called.json["verdict"] == {
+        "metric": "accuracy",
+        "value": called.json["scores"]["confirm"]["accuracy"]["value"],
+    }
     # The resolved recipe is a recipe: run again it gives the same adapter.
     done("tune", "out/recipe.yaml", "--run", "again")
     first, second = ((place / run / "adapter" / "adapter_model.safetensors").read_bytes() for run in ("out", "again"))
@@ -219,7 +222,13 @@ def test_early_stopping_ends_with_the_best_weights(
     from luthier.training.validation import Validation
 
     losses = iter([3.0, 2.0, 2.5, 2.6])
-    settings = ("precision=fp32", "batch.sequences=8", "training.schedule=constant", "training.warmup_share=0", "compare_before=false")
+    settings = (
+        "precision=fp32",
+        "batch.sequences=8",
+        "training.schedule=constant",
+        "training.warmup_share=0",
+        "compare_before=false",
+    )
     with monkeypatch.context() as patch:
         patch.setattr(tune, "validate", lambda *_: Validation(next(losses), 0.0, 1))
         called = done("tune", files / "labels.csv", "-m", model, "--run", "run", *settings, "training.epochs=2",

@@ -32,7 +32,7 @@ class LoraConfig(Config):
 
     method: str = "lora"
     rank: int = Field(16, ge=1, le=1024, description="rank r of the update; 4-32 is usual, above 16 gains are small")
-    alpha: float = Field(32.0, gt=0, description="scale is alpha / rank")
+    alpha: float | None = Field(None, gt=0, description="scale is alpha / rank; by default twice the rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the input of A while training")
     target_modules: str | list[str] = Field("all-linear", description="names of linear layers, or all-linear")
     peft: dict[str, Any] = Field(
@@ -50,7 +50,7 @@ class Lora:
     masters = False
 
     def __init__(self, config: LoraConfig = LoraConfig()) -> None:
-        self.config = config
+        self.config = config.model_copy(update={"alpha": config.alpha or 2.0 * config.rank})
 
     def attach(self, model: LoadedModel, name: str = "default", seed: int = 0) -> AttachedLora:
         """Put fresh low-rank layers on a model (changed in place).

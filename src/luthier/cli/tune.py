@@ -21,6 +21,10 @@ def tune(
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the recipe.")
     ] = None,
     model: options.Model = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="fp32, bf16, or auto. [default: the recipe's, auto]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of initialisation and order. [default: 0]")] = None,
     run: options.RunPath = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -36,12 +40,14 @@ def tune(
     """Tune a model on your examples (LoRA or full), and compare it with the model before."""
     from luthier import api
 
+    given = {"precision": precision, "seed": seed}
+    changes = [*(overrides or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
     read = options.reading(prompt, answer, system, cluster, id, split, skip_bad)
     running: dict[str, Any] = {"run": run, "overwrite": overwrite}
     perform(
         as_json,
         lambda listener, stop: api.tune(
-            what, overrides or [], model=model, read=read, kind=kind, **running, listener=listener, stop=stop
+            what, changes, model=model, read=read, kind=kind, **running, listener=listener, stop=stop
         ),
         resumable=True,
     )

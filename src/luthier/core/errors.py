@@ -45,7 +45,7 @@ class BudgetError(LuthierError):
 
 
 class GuardError(LuthierError):
-    """A fault that passes in silence elsewhere was about to happen; see the guards page of the docs."""
+    """A fault that passes in silence elsewhere was about to happen; the run stopped before it cost anything."""
 
 
 class MissingExtraError(LuthierError):

@@ -76,6 +76,8 @@ def luthier_attention(
             f"{type(module).__name__} was called through Luthier's attention without a plan of who sees whom. "
             "Models loaded by Luthier are read through ReadoutModel or a LocalModel, not called directly."
         )
+    if query.dtype != value.dtype:  # under autocast rotary embedding leaves fp32 where the projections were bf16
+        query, key = query.to(value.dtype), key.to(value.dtype)
     options = AttentionOptions(
         layer=int(getattr(module, "layer_idx", 0) or 0),
         scale=scaling if scaling is not None else query.shape[-1] ** -0.5,

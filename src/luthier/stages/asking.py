@@ -41,6 +41,21 @@ def read_for(answerer: str, data: DataConfig, *, need_answers: bool = True) -> D
     return read_examples(data.path, data.read, mapping=mapping, need_answers=need_answers)
 
 
+def warn_of_learned_rows(answerer: str, examples: Sequence[Example], listener: Listener) -> None:
+    """Say how many rows a run has learned from or chosen on: a score on them says little about new rows."""
+    path = Path(answerer)
+    if not RunDirectory.is_run(path):
+        return
+    run = winner_of(RunDirectory(path))
+    known = {example.id for part in ("tune", "choose") for example in examples_of(run, part)}
+    learned = sum(example.id in known for example in examples)
+    if learned:
+        listener.say(
+            f"**{learned} of these {len(examples)} rows were learned from or chosen on** by {escape(answerer)}: "
+            "its score on them is too good. Rows that it has not seen say more."
+        )
+
+
 def task_for(answerer: str, examples: Sequence[Example], kind: str | None) -> Task:
     """Return the task of the answerer's run, else what the rows look like."""
     if kind is None and RunDirectory.is_run(Path(answerer)):

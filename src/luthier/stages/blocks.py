@@ -150,14 +150,11 @@ def _shown(answer: Answer) -> str:
 
 
 def lengths_table(lengths: Mapping[str, Any]) -> Table:
-    """Tabulate the length statistics of prompts and answers, in tokens."""
-    names = ("count", "mean", "std", "minimum", "q1", "median", "q3", "maximum")
-    columns = [Column("tokens"), *(Column(name, "right") for name in names if name in lengths["prompt"])]
-    rows = [
-        [part, *(f"{lengths[part][c.title]:.4g}" for c in columns[1:])]
-        for part in ("prompt", "answer")
-        if part in lengths
-    ]
+    """Tabulate the length statistics of prompts and answers, in tokens unless they say otherwise."""
+    names = {"quartile_1": "25 %", "quartile_3": "75 %"}
+    keys = list(lengths["prompt"])
+    columns = [Column(lengths.get("unit", "tokens")), *(Column(names.get(key, key), "right") for key in keys)]
+    rows = [[part, *(f"{lengths[part][key]:.4g}" for key in keys)] for part in ("prompt", "answer")]
     return Table(
         columns,
         rows,

@@ -17,7 +17,7 @@ from luthier.evaluation.opening import require_there, winner_of
 from luthier.evaluation.statistics import Scores
 from luthier.reporting.blocks import CellLike, Column, Row, Table
 from luthier.reporting.inline import escape
-from luthier.stages.asking import metrics_for, open_for, read_for, task_for
+from luthier.stages.asking import metrics_for, open_for, read_for, task_for, warn_of_learned_rows
 from luthier.stages.blocks import score_cell
 from luthier.stages.material import DataConfig
 
@@ -50,6 +50,7 @@ def compare_all(
         names = list(metrics) or [task.metric]
         scores = []
         for spec in specs:
+            warn_of_learned_rows(spec, dataset.examples, listener)
             answerer = open_for(spec, dataset.examples, precision, listener)
             with listener.track(f"answering ({spec})", len(dataset), "rows") as progress:
                 answers = []

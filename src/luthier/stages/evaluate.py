@@ -13,7 +13,7 @@ from luthier.evaluation.statistics import Scores
 from luthier.reporting.blocks import Column, Row, Table
 from luthier.reporting.html import write_html
 from luthier.reporting.inline import escape
-from luthier.stages.asking import metrics_for, open_for, read_for, require_some_answer, task_for
+from luthier.stages.asking import metrics_for, open_for, read_for, require_some_answer, task_for, warn_of_learned_rows
 from luthier.stages.blocks import GLOSSARY, reproduce, score_cell
 from luthier.stages.material import DataConfig, require_same_data
 
@@ -45,6 +45,7 @@ def run(config: Config, run: RunDirectory) -> None:
     run.listener.show(
         Row("data", [f"{escape(dataset.description)}. {escape(dataset.mapping.explain())}", escape(task.reason)])
     )
+    warn_of_learned_rows(config.answerer, examples, run.listener)
     answerer = open_for(config.answerer, examples, config.precision, run.listener)
     answers = collect_answers(answerer, examples, run, "answers")
     if note := require_some_answer(answers, run):

@@ -41,10 +41,11 @@ def check_data(
     for row in dataset.bad_rows:
         listener.say(escape(str(row)))
     found["near_duplicates"] = len(examples) - len(set(groups(examples)))
-    found["lengths"] = _lengths(dataset.examples, model, listener)
+    seen = examples  # lengths are of the rows that the output limit comes from, as in a run: all but those to confirm
     try:
         require_different_answers(examples)
         parts = split(examples, given=dataset.given)
+        seen = (*parts.tune, *parts.choose)
         task = guess_task(parts.tune, kind)
         listener.show(data_row(Material(dataset, task, parts), parts))
         found |= {"parts": parts.sizes, "task": task.to_json()}
@@ -53,6 +54,7 @@ def check_data(
             Row("data", [f"{escape(dataset.description)}. {escape(dataset.mapping.explain())}", escape(str(error))])
         )
         found["problem"] = str(error)
+    found["lengths"] = _lengths(seen, model, listener)
     listener.show(lengths_table(found["lengths"]))
     listener.show(Row("rows", f"{found['near_duplicates']} near-duplicates; {len(dataset.bad_rows)} bad rows"))
     return found
@@ -81,18 +83,16 @@ def preview_data(
 
 
 def _lengths(examples: Any, model: str | None, listener: Listener) -> dict[str, Any]:
-    """Length statistics in a model's tokens, or by the rule of thumb."""
+    """Length statistics in a model's tokens, chat template included, or by the rule of thumb of the texts alone."""
+    references = [text for example in examples for text in example.references]
     if model is None:
-        count = estimate_tokens
+        prompts = [sum(estimate_tokens(m.content) for m in example.messages) for example in examples]
+        answers = [estimate_tokens(text) + 1 for text in references]
     else:
         source = find_model(model, listener)
         renderer = Renderer(load_tokenizer(source), source.facts().context)
-
-        def count(text: str) -> int:
-            return len(renderer.answer_ids(text))
-
-    prompts = [sum(count(m.content) for m in example.messages) for example in examples]
-    answers = [count(text) + 1 for example in examples for text in example.references]
+        prompts = [len(renderer.prompt_ids(example.messages)) for example in examples]
+        answers = [len(renderer.answer_ids(text)) + 1 for text in references]
     return {
         "unit": "tokens" if model else "characters / 4",
         "prompt": length_statistics(prompts).to_json(),

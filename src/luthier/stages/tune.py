@@ -92,6 +92,7 @@ def run(config: Config, run: RunDirectory) -> None:
     readout = ReadoutModel(model, [attached], recompute=config.training.recompute)
     work = PackedSource([r.batch() for r in tune], objective, config.batch, config.training.epochs, config.seed)
     rate = config.training.learning_rate or default_learning_rate(method, model.facts)
+    _resolved(config, method, work.batch_size, rate).save(run.path / "recipe.yaml")
     warmup = round(work.total_steps * config.training.warmup_share)
     engine = SingleDeviceEngine(
         readout, config.training.optimizer, Schedule(rate, work.total_steps, warmup, config.training.schedule)
@@ -147,6 +148,17 @@ def _method(config: Config) -> Any:
     settings = {"method": "lora", **config.adapter}
     entry = ADAPTERS.get(str(settings["method"]))
     return entry(entry.Config.parse(settings, "adapter"))
+
+
+def _resolved(config: Config, method: Any, batch_size: int, rate: float) -> Config:
+    """Return the recipe with the defaults filled in that depend on model and data: it does the same for ever."""
+    return config.model_copy(
+        update={
+            "adapter": method.config.model_dump(mode="json"),
+            "batch": config.batch.model_copy(update={"sequences": batch_size}),
+            "training": config.training.model_copy(update={"learning_rate": rate}),
+        }
+    )
 
 
 def _train(

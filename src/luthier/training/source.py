@@ -32,7 +32,6 @@ class BatchConfig(Config):
         2048, ge=1, description="tokens computed at once; bounds memory, does not change the result"
     )
 
-
     def size_for(self, rows: int) -> int:
         """Return the batch size for so many rows: few rows want small batches, or there are hardly any steps."""
         if self.sequences is not None:
