@@ -74,7 +74,9 @@ def interrupted_fork(place: str, count: int, name: str, *arguments: object) -> i
     if child == 0:
         try:
             install(place, count, signal.Signals[name])
-            os._exit(luthier(*arguments).code)
+            called = luthier(*arguments)
+            os.write(2, called.err.encode())
+            os._exit(called.code)
         finally:
             os._exit(99)
     _, ended = os.waitpid(child, 0)

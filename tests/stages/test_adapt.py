@@ -176,8 +176,10 @@ def test_a_budget_too_small_for_the_model_keeps_the_rivals_without_one(files: Pa
 
 def test_a_budget_too_small_for_anything(files: Path, model: Path, place: Path) -> None:
     text = refused("adapt", files / "labels.csv", "-m", model, "--budget", "2s")
-    assert text == ("luthier: A budget of 2.0 s is too small for anything: the rivals without a model take about 3 s, a "
-                    "look at the model 20 s. Try --budget 10m.")  # fmt: skip
+    assert text == (
+        "luthier: A budget of 2.0 s is too small for anything: the rivals without a model take about 3 s, "
+        "a look at the model 20 s. Try --budget 10m."
+    )
     assert runs_in(place) == []
 
 

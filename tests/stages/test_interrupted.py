@@ -1,7 +1,7 @@
 """Interrupted and resumed equals uninterrupted, byte for byte: adapters, metrics, answers.
 
-Real processes, real signals. SIGTERM asks (the run ends the step or wave under way and is paused), SIGKILL gives no time
-for anything. See `interrupting.py` for how the moment is chosen.
+Real processes, real signals. SIGTERM asks (the run ends the step or wave under way and is paused), SIGKILL gives no
+time for anything. See `interrupting.py` for how the moment is chosen.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def test_adapt_stopped_in_a_candidates_training(rows: Path, model: Path, place: 
 
 
 def test_adapt_killed_in_an_evaluation(rows: Path, model: Path, place: Path, adapt_whole: Path) -> None:
-    """Of the first three calls the machine is measured; 4 and 5 are the model as it is, 7 the second wave of the next."""
+    """The first three calls measure the machine, 4 and 5 are the model as it is, 7 is the second wave of the next."""
     ended = interrupted_fork("wave", 7, "SIGKILL", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h")
     assert ended == KILLED
     assert status(place / "run" / "children" / "as_is") == "finished"

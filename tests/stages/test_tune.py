@@ -183,7 +183,7 @@ def test_a_recipe_with_overrides(files: Path, model: Path, place: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "answer"),
     [
-        ("training.epoch=1", "training.epoch: unknown key. Known here: epochs, learning_rate, .* Did you mean 'epochs'?"),
+        ("training.epoch=1", "training.epoch: unknown key. Known here: epochs, .* Did you mean 'epochs'?"),
         ("trainin.epochs=1", "trainin: unknown key. Known here: data, model, .* Did you mean 'training'?"),
         ("adapter.rnk=4", "rnk: unknown key. Known here: method, rank, alpha, .* Did you mean 'rank'?"),
         ("data.read.promt=x", "data.read.promt: unknown key. .* Did you mean 'prompt'?"),
@@ -192,7 +192,7 @@ def test_a_recipe_with_overrides(files: Path, model: Path, place: Path) -> None:
         ("training.epochs=0", "training.epochs: Input should be greater than 0 .received 0."),
         ("training.learning_rate=fast", "training.learning_rate: Input should be a valid number, .* .received 'fast'."),
         ("training.schedule=cosin", "training.schedule: Input should be 'constant', 'linear' or 'cosine' .*'cosin'."),
-        ("training.epochs", "'training.epochs' is not an override. Write section.key=value, e.g. training.learning_rate"),
+        ("training.epochs", "'training.epochs' is not an override. Write section.key=value, e.g."),
     ],
 )  # fmt: skip
 def test_a_wrong_key_names_the_nearest_and_leaves_nothing(
