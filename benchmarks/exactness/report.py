@@ -103,9 +103,11 @@ def _steps(found: Mapping[str, Any]) -> str:
     return f"""## Two steps of LoRA against plain PEFT
 
 LoRA on all linear layers (rank 16), AdamW at 3e-4, clipping at 1, two batches of 8: packed in Luthier, padded in plain
-PEFT and torch, from the same start. {found["tensors"]} tensors. Relative norm of the difference of the parameters:
-{held(found["parameters"], TOLERANCES["parameters"])} (tolerance {TOLERANCES["parameters"]:g}); of what the two steps
-changed in them: {found["updates"]:.1e} (the change is {found["update_over_parameters"]:.1e} of the parameters).
+PEFT and torch, from the same start. {found["tensors"]} tensors. Relative norm of the difference
+
+- of the parameters: {held(found["parameters"], TOLERANCES["parameters"])} (tolerance {TOLERANCES["parameters"]:g}),
+- of what the two steps changed in them: {found["updates"]:.1e} (the change is {found["update_over_parameters"]:.1e} of
+  the parameters).
 
 The plain log-softmax is computed in float64 of the fp32 logits. In fp32 it is the inexact side, and AdamW's first steps
 enlarge that where a gradient is nearly zero: then the two plain runs differ from each other by
@@ -117,11 +119,13 @@ def _saved(found: Mapping[str, Any], tuning: Mapping[str, Any]) -> str:
     return f"""## The saved adapter in a plain script
 
 An adapter trained for {tuning["steps"]} steps (loss {tuning["first_loss"]:.3f} to {tuning["last_loss"]:.3f}), saved,
-and loaded with `PeftModel.from_pretrained` by `plain_peft.py`, which does not import Luthier. {found["probes"]}
-tickets, {found["positions"]:,} positions: largest difference of a logit {found["largest_logit_difference"]:.1e}
-({found["bit_equal"]} of {found["probes"]} bit-equal), same most probable token at {found["same_top_token"]:,} of
-{found["positions"]:,} positions. Log-probabilities read from one packed row: relative difference
-{held(found["packed_logps"], TOLERANCES["packed_logps"])} (tolerance {TOLERANCES["packed_logps"]:g}).
+and loaded with `PeftModel.from_pretrained` by `plain_peft.py`, which does not import Luthier:
+
+- {found["probes"]} tickets, {found["positions"]:,} positions, called alike: largest difference of a logit
+  {found["largest_logit_difference"]:.1e} ({found["bit_equal"]} of {found["probes"]} tickets bit-equal), the same most
+  probable token at {found["same_top_token"]:,} positions;
+- log-probabilities of the same tokens read from one packed row: relative difference
+  {held(found["packed_logps"], TOLERANCES["packed_logps"])} (tolerance {TOLERANCES["packed_logps"]:g}).
 """
 
 
@@ -195,7 +199,9 @@ def render(results: Mapping[str, Any]) -> str:
     return f"""# Is the arithmetic right?
 
 Written by `python benchmarks/exactness/run.py` from `results/exactness.json`; do not edit. The built-in
-{env.get("model")} in fp32 on rows of `{env.get("rows")}`; {versions}, {env.get("system")},
-{env.get("threads")} thread. A figure beyond its tolerance stands in bold with the tolerance.
+{env.get("model")} in fp32 on rows of `{env.get("rows")}`, one thread.
+{versions}, {env.get("system")}.
+
+A figure beyond its tolerance stands in bold with the tolerance.
 
 {body}"""

@@ -1,6 +1,6 @@
 """Is the arithmetic right on the real model? Luthier against torch, transformers, PEFT and TRL, in fp32.
 
-    python benchmarks/exactness/run.py            # about an hour on one thread; goes on where it was stopped
+    python benchmarks/exactness/run.py            # half an hour on one thread; goes on where it was stopped
     python benchmarks/exactness/run.py --again loss steps   # makes these sections anew
     python benchmarks/exactness/run.py --report   # only RESULTS.md, from results/exactness.json
 

@@ -156,20 +156,18 @@ def test_recomputed_layers_give_the_same_gradient(
 
 
 @pytest.mark.parametrize("recompute", [False, True], ids=["kept", "recomputed"])
+@pytest.mark.parametrize("last", ["second", None])
 @pytest.mark.parametrize("family", ["llama", "gpt2", "bloom"])
 def test_a_gradient_survives_other_reads_before_its_backward(
-    tiny: Callable[..., Any], sequences: Callable[..., Any], family: str, recompute: bool
+    tiny: Callable[..., Any], sequences: Callable[..., Any], family: str, last: str | None, recompute: bool
 ) -> None:
     model, (batch, other) = tiny(family), (join(sequences(4, seed=s)) for s in (0, 1))
     readout = ReadoutModel(model, two_loras(model), recompute=recompute)
     readout.train()
     work = Work(SupervisedFineTuning(), batch, "first")
     undisturbed = backward(readout, work)
-    reads = [
-        lambda: readout.read(other, [TokenLogps()], "second"),
-        lambda: readout.read(batch, [TokenLogps()], None),
-        lambda: readout.read(other, [TokenLogps()], "first"),
-    ]
+    names = ("first", "second", None)
+    reads = [partial(readout.read, other, [TokenLogps()], name) for name in (*names, last)]
     assert readout.training
     found = backward(readout, work, *reads)
     assert distance(found[1], undisturbed[1]) == (0.0, 0.0)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from luthier.core.errors import DataError, RunError, nearest
+from safetensors import SafetensorError
+
+from luthier.core.errors import DataError, ModelError, RunError, nearest
 from luthier.core.files import read_lines
 from luthier.core.listener import Listener
 from luthier.core.protocols import Answerer
@@ -16,7 +20,7 @@ from luthier.data.tasks import guess_task
 from luthier.evaluation.answerers import FinishedAnswers, Prompted
 from luthier.evaluation.model_free import BASELINES
 from luthier.generation.local import LocalModel, open_local
-from luthier.models.source import find_model
+from luthier.models.source import ModelSource, find_model
 from luthier.prompting.strategies import STRATEGIES
 
 
@@ -43,9 +47,7 @@ def open_answerer(
     if RunDirectory.is_run(path):
         return _of_run(winner_of(RunDirectory(path)), precision, max_tokens, listener)
     limit = {} if max_tokens is None else {"max_tokens": max_tokens}
-    return Prompted(
-        open_local(find_model(spec, listener), precision=precision), _strategy({"strategy": "zero_shot", **limit})
-    )
+    return Prompted(open_model(spec, precision, listener), _strategy({"strategy": "zero_shot", **limit}))
 
 
 def open_chat(spec: str, *, precision: str = "auto", listener: Listener | None = None) -> tuple[LocalModel, str, int]:
@@ -59,7 +61,7 @@ def open_chat(spec: str, *, precision: str = "auto", listener: Listener | None =
     if path.is_file():
         raise RunError(f"{spec} is a file: there is nobody to chat with. Name a run or a model.")
     if not RunDirectory.is_run(path):
-        return open_local(find_model(spec, listener), precision=precision), "", 512
+        return open_model(spec, precision, listener), "", 512
     run = winner_of(RunDirectory(path))
     answering = _answering(run)
     if answering["kind"] == "baseline":
@@ -68,8 +70,39 @@ def open_chat(spec: str, *, precision: str = "auto", listener: Listener | None =
                        f"It answers rows: luthier answer {spec} FILE.")  # fmt: skip
     strategy = answering["strategy"]
     name = answering["model"] if answering["kind"] == "prompted" else str(run.path)
-    model = open_local(find_model(name, listener), precision=precision)
+    model = open_model(name, precision, listener)
     return model, strategy.get("instruction", ""), strategy["max_tokens"]
+
+
+def open_model(spec: str, precision: str = "auto", listener: Listener | None = None) -> LocalModel:
+    """Open a model, with its adapter if it is one, ready to answer.
+
+    Raises:
+        ModelError: if it cannot be found, or its weights are pickled or broken.
+    """
+    source = find_model(spec, listener)
+    with reading_weights(source):
+        return open_local(source, precision=precision)
+
+
+@contextmanager
+def reading_weights(source: ModelSource) -> Iterator[None]:
+    """Say in a sentence what is wrong with weight files that cannot be read."""
+    adapter = source.adapter
+    if adapter is not None and not (adapter / "adapter_model.safetensors").is_file():
+        pickles = sorted(p.name for p in adapter.glob("*.bin"))
+        found = f"only pickled weights ({pickles[0]}), which are refused because loading them runs code" * bool(pickles)
+        raise ModelError(
+            f"The adapter {adapter} holds {found or 'no weights'}. Save it as adapter_model.safetensors: "
+            "PeftModel.save_pretrained(folder)."
+        )
+    try:
+        yield
+    except SafetensorError as error:
+        places = source.folder if adapter is None else f"{source.folder} or {adapter}"
+        raise ModelError(
+            f"A weight file in {places} is broken ({error}): probably a partial download or copy. Fetch it again."
+        ) from None
 
 
 def require_there(spec: str) -> None:
@@ -136,7 +169,7 @@ def _of_run(run: RunDirectory, precision: str, max_tokens: int | None, listener:
         return baseline
     name = answering["model"] if answering["kind"] == "prompted" else str(run.path)
     settings = answering["strategy"] | ({} if max_tokens is None else {"max_tokens": max_tokens})
-    return Prompted(open_local(find_model(name, listener), precision=precision), _strategy(settings))
+    return Prompted(open_model(name, precision, listener), _strategy(settings))
 
 
 def _answering(run: RunDirectory) -> dict[str, Any]:

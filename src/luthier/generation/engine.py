@@ -6,6 +6,7 @@ batch advance one token a step, and those that have ended leave the batch.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +51,28 @@ class Generation:
             self.finish = "length"
 
 
+@dataclass
+class EngineTimes:
+    """Tokens and seconds so far, of reading prompts and of writing answers."""
+
+    prefill_tokens: int = 0
+    prefill_seconds: float = 0.0
+    decode_tokens: int = 0
+    decode_seconds: float = 0.0
+
+    def drain(self, steps: Iterator[None], jobs: Sequence[Generation]) -> None:
+        """Run a batch to its end: its first step reads the prompts, the others write."""
+        began = time.monotonic()
+        next(steps)
+        read = time.monotonic()
+        for _ in steps:
+            pass
+        self.prefill_tokens += sum(len(job.prompt) for job in jobs)
+        self.prefill_seconds += read - began
+        self.decode_tokens += sum(len(job.tokens) - 1 for job in jobs)
+        self.decode_seconds += time.monotonic() - read
+
+
 class BatchEngine:
     """Generates for many prompts.
 
@@ -74,6 +97,7 @@ class BatchEngine:
         self._stop_ids = stop_ids
         self._decode = decode
         self._batch = batch
+        self.times = EngineTimes()
 
     def generate(
         self,
@@ -86,8 +110,7 @@ class BatchEngine:
         jobs = [Generation(p, d, i, generator=generator_for(d, i)) for i, (p, d) in enumerate(pairs)]
         order = sorted(jobs, key=lambda job: (len(job.prompt) + job.decoding.max_tokens, job.index))
         for members in self._batches(order):
-            for _ in self._run(members):
-                pass
+            self.times.drain(self._run(members), members)
             progress(len(members))
         return jobs
 

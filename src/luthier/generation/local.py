@@ -42,7 +42,7 @@ class LocalModel:
         self.identity = model.loaded.identity(adapter_digest)
         # The batch engine goes through the described output layer: only where that is the model's own.
         engine = BatchEngine if model.loaded.packs and model.loaded.output.verified else OrdinaryEngine
-        self._engine = engine(model, adapter, renderer.template.stop_ids, self._text)
+        self.engine = engine(model, adapter, renderer.template.stop_ids, self._text)
         self.progress: Callable[[int], None] = lambda n: None
 
     @property
@@ -70,7 +70,7 @@ class LocalModel:
                 prompts[i] = self._prompt(requests[i])
             except LuthierError as error:
                 completions[i] = Completion(str(error), "failed")
-        jobs = self._engine.generate(list(prompts.values()), [requests[i].decoding for i in prompts], self.progress)
+        jobs = self.engine.generate(list(prompts.values()), [requests[i].decoding for i in prompts], self.progress)
         share = (time.monotonic() - start) / max(1, len(jobs))
         for i, job in zip(prompts, jobs, strict=True):
             completions[i] = self._completion(job, share)
@@ -80,7 +80,7 @@ class LocalModel:
         """Yield the pieces of one text as they come; a piece never ends inside a character."""
         self.model.module.eval()
         shown = ""
-        for job in self._engine.stream(self._prompt(request), request.decoding):
+        for job in self.engine.stream(self._prompt(request), request.decoding):
             text = self._completion(job, 0.0).text
             if job.finish is None:
                 if text.endswith("\ufffd"):  # an unfinished multi-byte character

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from luthier.core.types import Decoding
-from luthier.generation.engine import Generation
+from luthier.generation.engine import EngineTimes, Generation
 from luthier.generation.sampling import generator_for, next_token
 from luthier.models.readout_model import ReadoutModel
 
@@ -29,6 +29,7 @@ class OrdinaryEngine:
         self._adapter = adapter
         self._stop_ids = stop_ids
         self._decode = decode
+        self.times = EngineTimes()
 
     def generate(
         self,
@@ -40,8 +41,7 @@ class OrdinaryEngine:
         jobs = []
         for index, (prompt, decoding) in enumerate(zip(prompts, decodings, strict=True)):
             job = Generation(prompt, decoding, index, generator=generator_for(decoding, index))
-            for _ in self._run(job):
-                pass
+            self.times.drain(self._run(job), [job])
             jobs.append(job)
             progress(1)
         return jobs

@@ -78,7 +78,7 @@ def test_a_stream_never_ends_inside_a_character(tiny: Callable[..., Any], monkey
                 job.accept(token, frozenset(), lambda *_: False)
                 yield job
 
-    monkeypatch.setattr(model, "_engine", Scripted())
+    monkeypatch.setattr(model, "engine", Scripted())
     assert list(model.stream(ask("x", 9))) == ["a", "ö", "b"]
 
 

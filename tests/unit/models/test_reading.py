@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from luthier.core.errors import ConfigError
+from luthier.models.attention import ATTENTION_NAME
 from luthier.models.output_layer import OutputLayer, finish_logits
 from luthier.models.readout_model import ReadoutModel, Work
 from luthier.models.readouts import NextTokenHits, TokenLogps, read_chunks
@@ -122,10 +123,9 @@ def test_a_read_leaves_mode_precision_and_attention_as_they_were(
     for training in (True, False):
         readout = ReadoutModel(model, layout="rows")
         readout.train(training)
-        before = model.module.config._attn_implementation
         readout.read(batch, [TokenLogps()], None)
         assert readout.module.training is training
-        assert model.module.config._attn_implementation == before
+        assert model.module.config._attn_implementation == ATTENTION_NAME
 
 
 def test_a_read_has_no_gradient_and_a_forward_has(tiny: Callable[..., Any], sequences: Callable[..., Any]) -> None:

@@ -12,6 +12,8 @@ from luthier.core.errors import BudgetError
 from luthier.core.listener import Listener
 from luthier.core.types import Decoding, Request
 from luthier.data.render import Renderer
+from luthier.evaluation.opening import reading_weights
+from luthier.generation.engine import EngineTimes
 from luthier.generation.local import LocalModel
 from luthier.models.compatibility import check_compatible
 from luthier.models.cost import estimate_training_bytes, peak_memory_bytes
@@ -29,8 +31,8 @@ from luthier.training.speed import tokens_per_second
 WITHOUT_MODEL_SECONDS = 20.0
 """Below this there is no time to load a model and look at it, only for the rivals that need none."""
 _SHORTEST_SECONDS = 3.0
-_PROMPTS = 16
-_NEW_TOKENS = 8
+_PROMPTS = 48
+_NEW_TOKENS = 12
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
         return Calibration(usable=False)
     with listener.track("measuring this machine", 3, "steps") as progress:
         began = time.monotonic()
-        model = load_model(source, precision=precision)
+        with reading_weights(source):
+            model = load_model(source, precision=precision)
         renderer = Renderer(model.tokenizer, model.facts.context)
         tune = render_parts(renderer, material.parts)["tune"]
         lengths = measure_lengths(renderer, material.parts)
@@ -118,16 +121,11 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
 
 
 def _generation_speed(model: LocalModel, material: Material) -> tuple[float, float]:
-    """Tokens a second of reading prompts and of writing answers, `_PROMPTS` at once."""
+    """Tokens a second of reading prompts and of writing answers, many at once as later."""
     examples = material.parts.choose[:_PROMPTS]
-
-    def seconds(new_tokens: int) -> tuple[float, int, int]:
-        began = time.monotonic()
-        done = model.complete([Request(e.messages, Decoding(max_tokens=new_tokens)) for e in examples])
-        usage = [c.usage for c in done]
-        return time.monotonic() - began, sum(u.prompt_tokens for u in usage), sum(u.completion_tokens for u in usage)
-
-    seconds(1)  # warms up
-    reading, prompt_tokens, first = seconds(1)
-    both, _, all_tokens = seconds(1 + _NEW_TOKENS)
-    return prompt_tokens / reading, max(1, all_tokens - first) / max(1e-3, both - reading)
+    model.complete([Request(e.messages, Decoding(max_tokens=2)) for e in examples[:2]])  # warms up
+    model.engine.times = EngineTimes()
+    model.complete([Request(e.messages, Decoding(max_tokens=_NEW_TOKENS)) for e in examples])
+    times = model.engine.times
+    reading = times.prefill_tokens / times.prefill_seconds
+    return reading, max(1, times.decode_tokens) / max(1e-3, times.decode_seconds)
