@@ -1,4 +1,4 @@
-"""What many tests share: tiny models built once a session, random batches, gradients of a step."""
+"""What many tests share: tiny models built once a test run, random batches, gradients of a step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VOCABULARY = 259
 
 @pytest.fixture(scope="session", autouse=True)
 def _digests_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Remember digests of the session's models in the session's folder, not in the user's cache."""
+    """Remember digests of tiny models in a folder of the test run, not in the user's cache."""
     from luthier.models import source
 
     with pytest.MonkeyPatch.context() as patch:
@@ -29,7 +29,7 @@ def _digests_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return the folder of a family's tiny model; made once a session, never written to again."""
+    """Return the folder of a family's tiny model; made once a test run, never written to again."""
     from luthier.testing import tiny_model
 
     home = tmp_path_factory.mktemp("tiny")

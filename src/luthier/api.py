@@ -117,10 +117,14 @@ def load(
         device: cpu, cuda, mps, or auto.
         listener: Told of downloads.
     """
+    from luthier.evaluation.opening import reading_weights
     from luthier.generation.local import open_local
     from luthier.models.source import find_model
 
-    return open_local(find_model(str(model), listener), precision=precision, device=device)
+    _require_there(model)
+    source = find_model(str(model), listener)
+    with reading_weights(source):
+        return open_local(source, precision=precision, device=device)
 
 
 def start(
@@ -150,9 +154,7 @@ def start(
 
 def resume(run: str | Path, *, listener: Listener | None = None, stop: StopFlag | None = None) -> Run:
     """Go on with an interrupted run; a finished one is returned as it is."""
-    from luthier.evaluation.opening import require_there
-
-    require_there(str(run))
+    _require_there(run)
     directory = RunDirectory.open(Path(run), listener)
     directory.stop = directory.stop if stop is None else stop
     stage, status = directory.manifest["stage"], directory.status
@@ -305,6 +307,7 @@ def evaluate(
         precision: fp32, bf16, or auto.
         running: run, overwrite, listener, stop (see `start`).
     """
+    _require_there(what)
     values = {
         "answerer": str(what),
         "data": data_section(data, read, kind, 0),
@@ -326,6 +329,7 @@ def answer(
         precision: fp32, bf16, or auto.
         running: run, overwrite, listener, stop (see `start`).
     """
+    _require_there(what)
     values = {"answerer": str(what), "data": data_section(data, read, None, 0), "precision": precision}
     return start("answer", config_class("answer").parse(values, "answer"), **running)
 
@@ -370,15 +374,17 @@ def merge(run: str | Path, folder: str | Path | None = None) -> Path:
     Raises:
         RunError: if the run has no adapter, or the folder exists.
     """
-    from luthier.evaluation.opening import require_there, winner_of
+    from luthier.evaluation.opening import reading_weights, winner_of
     from luthier.generation.merging import merge_adapter
+    from luthier.models.source import find_model
 
-    require_there(str(run))
+    _require_there(run)
     directory = winner_of(RunDirectory.open(Path(run)))
     if not (directory.path / "adapter").exists():
         raise RunError(f"{directory.path} has no adapter to merge.")
     target = Path(folder) if folder else directory.path / "merged"
-    return merge_adapter(directory.path / "adapter", target)
+    with reading_weights(find_model(str(directory.path / "adapter"))):
+        return merge_adapter(directory.path / "adapter", target)
 
 
 def data_section(data: str | Path, read: dict[str, Any] | None, kind: str | None, seed: int) -> dict[str, Any]:
@@ -390,3 +396,10 @@ def data_section(data: str | Path, read: dict[str, Any] | None, kind: str | None
         )
     given = {key: value for key, value in (read or {}).items() if value is not None}
     return {"path": str(data), "read": given, "kind": kind, "seed": seed}
+
+
+def _require_there(spec: str | Path) -> None:
+    """Stop where a run or a file was meant and nothing is there, before anything is made or fetched."""
+    from luthier.evaluation.opening import require_there
+
+    require_there(str(spec))

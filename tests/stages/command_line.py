@@ -43,6 +43,8 @@ _WORDS = [
     "sweet",
     "sour",
 ]
+SETTINGS = ("training.epochs=1", "training.learning_rate=3e-4", "batch.sequences=8", "batch.micro_tokens=256")
+"""Of the run `tuned`."""
 _SUBJECTS = {"billing": "invoice", "shipping": "parcel", "other": "garden"}
 
 

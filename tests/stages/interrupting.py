@@ -1,18 +1,20 @@
-"""The command line in a process of its own, which sends itself a signal at an exact place.
+"""The command line in processes of their own, which send themselves a signal at an exact place.
 
-python interrupting.py PLACE COUNT SIGNAL ARGUMENT...
-
-PLACE is a name below, COUNT says at which time it is passed, SIGNAL is a name such as SIGTERM. The signal is a real one
-and the process a real one; only its moment is exact, which a test that waits and then shoots could not have.
+The signal is a real one and so is the process; only the moment is exact, which a test that waits and then shoots could
+not have.
 """
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,47 +47,93 @@ def install(place: str, count: int, number: int) -> None:
 
         at_call(SingleDeviceEngine, "update", count, number)
     elif place == "wave":  # of an evaluation, before its rows are computed
-        from luthier.generation.local import LocalModel
+        from luthier.evaluation.answerers import Prompted
 
-        at_call(LocalModel, "complete", count, number)
+        at_call(Prompted, "answer", count, number)
     elif place == "sync":  # a file is written, but not yet known to be on disk
         at_call(os, "fsync", count, number)
     else:
         raise SystemExit(f"no place {place}")
 
 
-def interrupted(
-    place: str, count: int, name: str, *arguments: object, folder: Path
-) -> subprocess.CompletedProcess[str]:
-    """Run the command line in `folder`, in a process of its own, and interrupt it."""
-    import torch
+class Forks:
+    """A process that has imported everything and computed nothing; each call of the command line is a fork of it.
 
-    command = [sys.executable, __file__, place, str(count), name, *map(str, arguments)]
-    threads = str(torch.get_num_threads())
-    environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "COLUMNS": "200"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+    Forking it spares the imports, and is safe, which forking a process that has computed with torch is not.
+    """
+
+    def __init__(self) -> None:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "COLUMNS": "200"}
+        self._process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def call(self, place: str, count: int, name: str, *arguments: object, folder: Path) -> Ended:
+        """Call the command line in `folder`; it sends itself the signal where it passes the place for the n-th time."""
+        assert self._process.stdin
+        assert self._process.stdout
+        request = {"at": [place, count, name], "arguments": [*map(str, arguments)], "folder": str(folder)}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        code = int(self._process.stdout.readline())
+        out, err = (folder / f"{stream}.txt" for stream in ("out", "err"))
+        return Ended(code, out.read_text(), err.read_text())
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
 
 
-def interrupted_fork(place: str, count: int, name: str, *arguments: object) -> int:
-    """Run the command line in a fork of this process, which spares the imports; returns code, or signal below zero."""
-    from command_line import luthier
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: its exit code (below zero: the signal that killed it), and what it wrote."""
 
-    child = os.fork()
-    if child == 0:
-        try:
-            install(place, count, signal.Signals[name])
-            called = luthier(*arguments)
-            os.write(2, called.err.encode())
-            os._exit(called.code)
-        finally:
-            os._exit(99)
-    _, ended = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(ended)
+    code: int
+    out: str
+    err: str
+
+
+def serve() -> None:
+    """Import, then fork once a request and report how the fork ended."""
+    import luthier.stages.adapt
+    import luthier.stages.answer
+    import luthier.stages.evaluate
+    import luthier.stages.tune  # noqa: F401
+
+    for name in ("peft", "sklearn.linear_model", "sklearn.feature_extraction.text", "torch.utils.tensorboard",
+                 "transformers.models.llama.modeling_llama", "luthier.reporting.screen"):  # fmt: skip
+        importlib.import_module(name)
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            _be_the_command_line(request)
+        _, ended = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(ended), flush=True)
+
+
+def _be_the_command_line(request: dict[str, Any]) -> None:
+    from luthier.cli.main import main
+
+    os.chdir(request["folder"])
+    for stream, number in (("out", 1), ("err", 2)):
+        os.dup2(os.open(f"{stream}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    place, count, name = request["at"]
+    install(place, count, signal.Signals[name])
+    sys.argv = ["luthier", *request["arguments"]]
+    try:
+        main()
+    except SystemExit as end:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 1)
+    except BaseException:
+        traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(99)
 
 
 if __name__ == "__main__":
-    install(sys.argv[1], int(sys.argv[2]), signal.Signals[sys.argv[3]])
-    sys.argv = ["luthier", *sys.argv[4:]]
-    from luthier.cli.main import main
-
-    main()
+    serve()

@@ -1,4 +1,4 @@
-"""Where the end-to-end tests work: a folder of their own with small data files and a tiny model."""
+"""Fixtures of the end-to-end tests: a place to work, small data files, a tiny model, runs that several tests read."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import dialogue_rows, done, label_rows, ticket_rows, write_rows
-
-SETTINGS = ("training.epochs=1", "training.learning_rate=3e-4", "batch.sequences=8", "batch.micro_tokens=256")
-"""Of the run `tuned`."""
+from command_line import SETTINGS, dialogue_rows, done, label_rows, ticket_rows, write_rows
 
 
 @pytest.fixture(scope="session")

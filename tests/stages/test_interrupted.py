@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from command_line import (
     status,
     write_rows,
 )
-from interrupting import interrupted, interrupted_fork
+from interrupting import Ended, Forks
 
 from luthier.core.errors import RunError
 from luthier.core.run import RunDirectory
@@ -38,11 +39,27 @@ TUNE = ("training.epochs=3", "batch.sequences=8", "batch.micro_tokens=150", "tra
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """A fork has one thread; the others compute with one too, so that bytes can be compared."""
+    """The processes compute with one thread; this one does too, so that bytes can be compared."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    found = Forks()
+    yield found
+    found.close()
+
+
+Interrupt = Callable[..., Ended]
+
+
+@pytest.fixture
+def interrupted(forks: Forks, place: Path) -> Interrupt:
+    """Call the command line in a process of its own that is interrupted at a place."""
+    return partial(forks.call, folder=place)
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +103,14 @@ def answers(run: Path, name: str) -> int:
     return len(json_lines(path)) if path.exists() else 0
 
 
-def test_sigterm_in_mid_accumulation(rows: Path, model: Path, place: Path, tune_whole: Path) -> None:
+def test_sigterm_in_mid_accumulation(
+    rows: Path, model: Path, place: Path, interrupted: Interrupt, tune_whole: Path
+) -> None:
     """The signal comes between two micro-batches of a step; the step is ended, saved, and gone on from."""
-    ended = interrupted("backward", 17, "SIGTERM", "tune", rows, "-m", model, "--run", "run", *TUNE, folder=place)
-    assert ended.returncode == 130, ended.stderr
-    assert "Stopping when the step under way is done; press Ctrl-C again to stop at once." in ended.stdout
-    assert "Stopped; nothing is lost. Go on with: luthier resume run" in ended.stderr
+    ended = interrupted("backward", 17, "SIGTERM", "tune", rows, "-m", model, "--run", "run", *TUNE)
+    assert ended.code == 130, ended.err
+    assert "Stopping when the step under way is done; press Ctrl-C again to stop at once." in ended.out
+    assert "Stopped; nothing is lost. Go on with: luthier resume run" in ended.err
     assert status(place / "run") == "paused"
     steps = steps_logged(place / "run")
     assert 1 < steps < 9
@@ -101,10 +120,12 @@ def test_sigterm_in_mid_accumulation(rows: Path, model: Path, place: Path, tune_
     assert_same(place / "run", tune_whole)
 
 
-def test_kill_in_mid_accumulation_between_checkpoints(rows: Path, model: Path, place: Path, tune_whole: Path) -> None:
+def test_kill_in_mid_accumulation_between_checkpoints(
+    rows: Path, model: Path, place: Path, interrupted: Interrupt, tune_whole: Path
+) -> None:
     """Killed in step 7: steps 5 and 6 were logged, but step 4 is the last that was saved."""
-    ended = interrupted("update", 7, "SIGKILL", "tune", rows, "-m", model, "--run", "run", *TUNE, folder=place)
-    assert ended.returncode == KILLED
+    ended = interrupted("update", 7, "SIGKILL", "tune", rows, "-m", model, "--run", "run", *TUNE)
+    assert ended.code == KILLED
     assert status(place / "run") == "running"
     assert steps_logged(place / "run") == 6
     called = done("resume", "run")
@@ -112,8 +133,10 @@ def test_kill_in_mid_accumulation_between_checkpoints(rows: Path, model: Path, p
     assert_same(place / "run", tune_whole)
 
 
-def test_kill_before_the_first_checkpoint(rows: Path, model: Path, place: Path, tune_whole: Path) -> None:
-    assert interrupted_fork("update", 2, "SIGKILL", "tune", rows, "-m", model, "--run", "run", *TUNE) == KILLED
+def test_kill_before_the_first_checkpoint(
+    rows: Path, model: Path, place: Path, interrupted: Interrupt, tune_whole: Path
+) -> None:
+    assert interrupted("update", 2, "SIGKILL", "tune", rows, "-m", model, "--run", "run", *TUNE).code == KILLED
     assert not (place / "run" / "checkpoints").exists()
     assert steps_logged(place / "run") == 1
     done("resume", "run")
@@ -125,21 +148,43 @@ def test_kill_before_the_first_checkpoint(rows: Path, model: Path, place: Path, 
     [(1, "SIGTERM", 130, "before_confirm"), (4, "SIGKILL", KILLED, "confirm")],
 )
 def test_in_mid_evaluation(
-    rows: Path, model: Path, place: Path, tune_whole: Path, wave: int, name: str, ended: int, part: str
+    rows: Path,
+    model: Path,
+    place: Path,
+    interrupted: Interrupt,
+    tune_whole: Path,
+    wave: int,
+    name: str,
+    ended: int,
+    part: str,
 ) -> None:
     """Asked in the first wave before training, killed in the second after it: the wave that is whole is kept."""
-    assert interrupted_fork("wave", wave, name, "tune", rows, "-m", model, "--run", "run", *TUNE) == ended
+    assert interrupted("wave", wave, name, "tune", rows, "-m", model, "--run", "run", *TUNE).code == ended
     assert answers(place / "run", part) == 64
     done("resume", "run")
     assert_same(place / "run", tune_whole)
 
 
-def test_adapt_stopped_in_a_candidates_training(rows: Path, model: Path, place: Path, adapt_whole: Path) -> None:
+def test_full_tuning_killed_after_its_training(rows: Path, model: Path, place: Path, interrupted: Interrupt) -> None:
+    """The model before is gone from memory by then, and is not asked again: its answers are stored."""
+    settings = (*TUNE, "adapter.method=full", "training.learning_rate=1e-3")
+    done("tune", rows, "-m", model, "--run", "whole", *settings)
+    assert interrupted("wave", 4, "SIGKILL", "tune", rows, "-m", model, "--run", "run", *settings).code == KILLED
+    assert answers(place / "run", "confirm") == 64
+    called = done("resume", "run")
+    assert "Going on after step 9 of 9." in called.said
+    found, expected = reproducible_files(place / "run"), reproducible_files(place / "whole")
+    assert found == expected
+    assert "model/model.safetensors" in expected
+
+
+def test_adapt_stopped_in_a_candidates_training(
+    rows: Path, model: Path, place: Path, interrupted: Interrupt, adapt_whole: Path
+) -> None:
     """The run as a whole is paused and named, not its child; its plan is kept."""
-    ended = interrupted("update", 4, "SIGTERM", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h",
-                        folder=place)  # fmt: skip
-    assert ended.returncode == 130, ended.stderr
-    assert ended.stderr.rstrip().endswith("Stopped; nothing is lost. Go on with: luthier resume run")
+    ended = interrupted("update", 4, "SIGTERM", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h")
+    assert ended.code == 130, ended.err
+    assert ended.err.rstrip().endswith("Stopped; nothing is lost. Go on with: luthier resume run")
     assert (status(place / "run"), status(place / "run" / "children" / "lora")) == ("paused", "paused")
     assert steps_logged(place / "run" / "children" / "lora") == 4
     plan = (place / "run" / "steps" / "plan.json").read_bytes()
@@ -150,20 +195,26 @@ def test_adapt_stopped_in_a_candidates_training(rows: Path, model: Path, place: 
     assert_same(place / "run", adapt_whole)
 
 
-def test_adapt_killed_in_an_evaluation(rows: Path, model: Path, place: Path, adapt_whole: Path) -> None:
-    """The first three calls measure the machine, 4 and 5 are the model as it is, 7 is the second wave of the next."""
-    ended = interrupted_fork("wave", 7, "SIGKILL", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h")
-    assert ended == KILLED
+def test_adapt_killed_in_an_evaluation(
+    rows: Path, model: Path, place: Path, interrupted: Interrupt, adapt_whole: Path
+) -> None:
+    """Two waves are the model as it is; the fourth is the second one of the model told the format."""
+    assert (
+        interrupted("wave", 4, "SIGKILL", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h").code == KILLED
+    )
     assert status(place / "run" / "children" / "as_is") == "finished"
     assert answers(place / "run" / "children" / "told_format", "choose") == 64
     done("resume", "run")
     assert_same(place / "run", adapt_whole)
 
 
-def test_adapt_killed_while_confirming(rows: Path, model: Path, place: Path, adapt_whole: Path) -> None:
-    """The choice has been made and is not made again."""
-    ended = interrupted_fork("wave", 11, "SIGKILL", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h")
-    assert ended == KILLED
+def test_adapt_killed_while_confirming(
+    rows: Path, model: Path, place: Path, interrupted: Interrupt, adapt_whole: Path
+) -> None:
+    """Six waves are the candidates', the eighth is the second one on confirm: the choice is not made again."""
+    assert (
+        interrupted("wave", 8, "SIGKILL", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h").code == KILLED
+    )
     chosen = manifest(place / "run")["chosen"]
     assert not (place / "run" / "report.html").exists()
     done("resume", "run")
@@ -172,18 +223,20 @@ def test_adapt_killed_while_confirming(rows: Path, model: Path, place: Path, ada
 
 
 @pytest.mark.parametrize("count", [12, 29, 44, 58, 77])
-def test_killed_while_a_file_is_written(rows: Path, model: Path, place: Path, tune_whole: Path, count: int) -> None:
+def test_killed_while_a_file_is_written(
+    rows: Path, model: Path, place: Path, interrupted: Interrupt, tune_whole: Path, count: int
+) -> None:
     """Killed at some of the moments at which a file is about to be safe: nothing half-written is taken for whole."""
-    assert interrupted_fork("sync", count, "SIGKILL", "tune", rows, "-m", model, "--run", "run", *TUNE) == KILLED
+    assert interrupted("sync", count, "SIGKILL", "tune", rows, "-m", model, "--run", "run", *TUNE).code == KILLED
     done("resume", "run")
     assert_same(place / "run", tune_whole)
 
 
 def test_resumed_from_elsewhere_the_run_says_where_it_began(
-    rows: Path, model: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+    rows: Path, model: Path, place: Path, interrupted: Interrupt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (place / "rows.csv").write_bytes(rows.read_bytes())
-    assert interrupted_fork("wave", 1, "SIGTERM", "tune", "rows.csv", "-m", model, "--run", "run", *TUNE) == 130
+    assert interrupted("wave", 1, "SIGTERM", "tune", "rows.csv", "-m", model, "--run", "run", *TUNE).code == 130
     (place / "elsewhere").mkdir()
     monkeypatch.chdir(place / "elsewhere")
     text = refused("resume", "../run")
@@ -203,9 +256,11 @@ def test_resumed_from_elsewhere_the_run_says_where_it_began(
 # ----------------------------------------------------------------------------------------------- two at once
 
 
-def test_two_processes_do_not_work_on_one_run(rows: Path, model: Path, place: Path, tune_whole: Path) -> None:
+def test_two_processes_do_not_work_on_one_run(
+    rows: Path, model: Path, place: Path, interrupted: Interrupt, tune_whole: Path
+) -> None:
     """The second is refused in a sentence and touches nothing; the first goes on to the same bytes."""
-    assert interrupted_fork("wave", 1, "SIGTERM", "tune", rows, "-m", model, "--run", "run", *TUNE) == 130
+    assert interrupted("wave", 1, "SIGTERM", "tune", rows, "-m", model, "--run", "run", *TUNE).code == 130
     before = {path: path.read_bytes() for path in (place / "run").rglob("*") if path.is_file()}
     with RunDirectory(place / "run").working():
         for verb in (("resume", "run"), ("tune", rows, "-m", model, "--run", "run", "--overwrite")):

@@ -21,8 +21,10 @@ def test_check_names_dialect_task_parts_and_lengths(files: Path, model: Path, pl
     assert found["lengths"]["answer"]["maximum"] == 9
     assert found["lengths"]["answer"]["mean"] == pytest.approx((8 + 9 + 6) / 3)
     assert found["lengths"]["output_limit"] == 12
-    prompts = [len(row["text"].encode()) for row in label_rows()]
-    assert found["lengths"]["prompt"]["mean"] == pytest.approx(sum(prompts) / 60)
+    # Of tune and choose, with the template's <|start|>, "user", line break, <|end|>, line break, <|start|>, "assistant"
+    # and line break around them.
+    prompts = [len(row["text"].encode()) + 1 + 5 + 2 + 1 + 10 for row in label_rows()[:45]]
+    assert found["lengths"]["prompt"]["mean"] == pytest.approx(sum(prompts) / 45)
     assert runs_in(place) == []
 
 

@@ -44,14 +44,17 @@ def perform(as_json: bool, work: Callable[[ConsoleListener, StopFlag], Any], *, 
             _print_json(result)
         sys.stdout.flush()
     except (Paused, KeyboardInterrupt) as stop:
-        done = "Stopped; nothing is lost." if isinstance(stop, Paused) else "Stopped at once."
+        done = "Stopped; nothing is lost." if isinstance(stop, Paused) else "Stopped."
         typer.echo(f"{done} {stop}".rstrip(), err=True)
         raise typer.Exit(STOPPED) from None
     except LuthierError as error:
         raise _failed(error, str(error)) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; the exit would complain
-        raise typer.Exit(0) from None
+    except BrokenPipeError as closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the exit would complain again
+        if not resumable:  # a table that is read no further
+            raise typer.Exit(0) from None
+        typer.echo(f"Stopped: nobody reads the output any more. {closed}", err=True)
+        raise typer.Exit(STOPPED) from None
     except OSError as error:
         raise _failed(error, f"{error.strerror or error}" + f": {error.filename}" * bool(error.filename)) from None
 

@@ -51,7 +51,7 @@ def run_stage(name: str, config: Config, run: RunDirectory) -> RunDirectory:
         run.update(status="running")
         try:
             module.run(config, run)
-        except (Paused, KeyboardInterrupt) as stop:
+        except (Paused, KeyboardInterrupt, BrokenPipeError) as stop:
             run.pause()
             raise type(stop)(f"Go on with: luthier resume {run.path}") from None
         except Exception as error:

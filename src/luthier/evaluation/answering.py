@@ -10,12 +10,13 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, get_args
 
 from luthier.core.errors import DataError, RunError
 from luthier.core.files import append_lines, json_line, read_lines, write_atomically
 from luthier.core.protocols import Answerer
 from luthier.core.run import RunDirectory
-from luthier.core.types import Answer, Example
+from luthier.core.types import Answer, Example, Finish
 
 WAVE = 64
 
@@ -31,7 +32,7 @@ def collect_answers(answerer: Answerer, examples: Sequence[Example], run: RunDir
     path.parent.mkdir(exist_ok=True)
     done = _whole_waves(path, examples)
     if len(done) < len(examples):
-        with run.listener.track(f"answering ({name})", len(examples), "rows") as progress:
+        with run.listener.track(f"answering ({name.replace('_', ' ')})", len(examples), "rows") as progress:
             progress.advance(len(done))
             for start in range(len(done), len(examples), WAVE):
                 run.check_stop()
@@ -75,14 +76,31 @@ def read_answers(path: Path) -> list[Answer]:
     try:
         for line in path.read_text(encoding="utf-8").splitlines():
             if line.strip():
-                answers.append(Answer.from_json(json.loads(line)))
-    except (KeyError, TypeError, ValueError) as error:
+                answers.append(_parse_answer(json.loads(line)))
+    except ValueError as error:
         raise DataError(
-            f"{path}:{len(answers) + 1}: not an answer ({error}); expected an object with example_id, text and finish."
+            f"{path}:{len(answers) + 1}: not an answer ({error}); expected a JSON object with example_id, text and "
+            "finish."
         ) from None
     if not answers:
         raise DataError(f"{path} holds no answers. Each line is an object with example_id, text and finish.")
     return answers
+
+
+def _parse_answer(value: Any) -> Answer:
+    if not isinstance(value, dict):
+        raise ValueError(f"{type(value).__name__} instead of an object")
+    for key in ("example_id", "text"):
+        if key not in value:
+            raise ValueError(f"no {key}")
+    if not isinstance(value["text"], str):
+        raise ValueError(f"text is {json.dumps(value['text'])[:40]}, not a text")
+    if value.get("finish", "stop") not in get_args(Finish):
+        raise ValueError(f"finish is {json.dumps(value['finish'])}, not one of {', '.join(get_args(Finish))}")
+    try:
+        return Answer.from_json(value)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(str(error)) from None
 
 
 def seconds_of(run: RunDirectory, name: str) -> float:

@@ -23,11 +23,10 @@ from luthier.evaluation.opening import (
     examples_of,
     mapping_of,
     open_answerer,
+    open_model,
     require_there,
     winner_of,
 )
-from luthier.generation.local import open_local
-from luthier.models.source import find_model
 from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
 from luthier.reporting.inline import escape
 from luthier.stages.material import DataConfig
@@ -85,9 +84,20 @@ def open_for(spec: str, examples: Sequence[Example], precision: str, listener: L
         if isinstance(answerer, FinishedAnswers) and (note := answerer.check_fits(examples)):
             listener.say(escape(note))
         return answerer
-    model = open_local(find_model(spec, listener), precision=precision)
+    model = open_model(spec, precision, listener)
     limit = output_limit([len(model.renderer.answer_ids(text)) + 1 for text in references])
     return Prompted(model, ZeroShot(ZeroShotConfig(max_tokens=limit)))
+
+
+def require_measurable(examples: Sequence[Example], metrics: Sequence[Metric]) -> None:
+    """Measure an empty answer to every row, so that a metric that cannot is known before anything is answered.
+
+    Raises:
+        DataError: if a metric does not fit the rows' right answers.
+    """
+    for example in examples:
+        for metric in metrics:
+            metric.measure(example, Answer(example.id, "", "stop"))
 
 
 def require_some_answer(answers: Sequence[Answer], run: RunDirectory) -> str:

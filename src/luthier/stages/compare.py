@@ -17,7 +17,7 @@ from luthier.evaluation.opening import require_there, winner_of
 from luthier.evaluation.statistics import Scores
 from luthier.reporting.blocks import CellLike, Column, Row, Table
 from luthier.reporting.inline import escape
-from luthier.stages.asking import metrics_for, open_for, read_for, task_for, warn_of_learned_rows
+from luthier.stages.asking import metrics_for, open_for, read_for, require_measurable, task_for, warn_of_learned_rows
 from luthier.stages.blocks import score_cell
 from luthier.stages.material import DataConfig
 
@@ -47,6 +47,7 @@ def compare_all(
         dataset = read_for(next((s for s in specs if RunDirectory.is_run(Path(s))), specs[0]), section)
         task = task_for(specs[0], dataset.examples, section.kind)
         built = metrics_for(task, metrics)
+        require_measurable(dataset.examples, built)
         names = list(metrics) or [task.metric]
         scores = []
         for spec in specs:

@@ -8,12 +8,19 @@ from luthier.core import config
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import collect_answers
 from luthier.evaluation.metrics import title_of
-from luthier.evaluation.opening import require_there
 from luthier.evaluation.statistics import Scores
 from luthier.reporting.blocks import Column, Row, Table
 from luthier.reporting.html import write_html
 from luthier.reporting.inline import escape
-from luthier.stages.asking import metrics_for, open_for, read_for, require_some_answer, task_for, warn_of_learned_rows
+from luthier.stages.asking import (
+    metrics_for,
+    open_for,
+    read_for,
+    require_measurable,
+    require_some_answer,
+    task_for,
+    warn_of_learned_rows,
+)
 from luthier.stages.blocks import GLOSSARY, reproduce, score_cell
 from luthier.stages.material import DataConfig, require_same_data
 
@@ -29,12 +36,12 @@ class Config(config.Config):
 
 def run(config: Config, run: RunDirectory) -> None:
     """Read, answer, score."""
-    require_there(config.answerer)
     dataset = read_for(config.answerer, config.data)
     require_same_data(run, config.data.path, dataset.digest)
     examples = dataset.examples
     task = task_for(config.answerer, examples, config.data.kind)
     metrics = metrics_for(task, config.metrics)
+    require_measurable(examples, metrics)
     run.update(
         data={"path": config.data.path, "sha256": dataset.digest, "rows": len(dataset)},
         mapping=dataset.mapping.to_json(),

@@ -69,7 +69,11 @@ def preview_data(
     renderer = Renderer(load_tokenizer(source), source.facts().context)
     shown = []
     for example in dataset.examples[:rows]:
-        rendered = renderer.render(example)
+        try:
+            rendered = renderer.render(example)
+        except DataError as error:
+            listener.say(f"**line {example.line}**: {escape(str(error))}")
+            continue
         pieces = renderer.pieces(rendered)
         listener.show(Text(f"**line {example.line}**: {len(rendered)} tokens, {rendered.trained} trained"))
         print_tokens(pieces, sys.stderr if to_stderr else sys.stdout)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from luthier.core.config import Config
-from luthier.core.errors import DataError, RunError
+from luthier.core.errors import RunError
 from luthier.core.files import json_line, write_atomically
 from luthier.core.protocols import Metric
 from luthier.core.run import RunDirectory
@@ -18,7 +18,7 @@ from luthier.core.types import Example
 from luthier.data.lengths import LengthStatistics, length_statistics, output_limit
 from luthier.data.mapping import PartName
 from luthier.data.options import ReadOptions
-from luthier.data.render import Rendered, Renderer
+from luthier.data.render import Renderer
 from luthier.data.sources import Dataset, read_examples
 from luthier.data.splits import Parts, split
 from luthier.data.tasks import Task, guess_task, require_different_answers
@@ -94,32 +94,6 @@ def _store(run: RunDirectory, dataset: Dataset, parts: Parts) -> None:
     write_atomically(run.path / "parts.jsonl", "".join(lines))
     if dataset.bad_rows and not (run.path / "bad_rows.jsonl").exists():
         dataset.save_bad_rows(run.path / "bad_rows.jsonl")
-
-
-def render_parts(renderer: Renderer, parts: Parts) -> dict[PartName, list[Rendered]]:
-    """Render the rows of all parts, so that what the model cannot take is known before anything is spent.
-
-    Raises:
-        DataError: listing the rows that are too long, or hold a special token.
-    """
-    names: tuple[PartName, ...] = ("tune", "choose", "confirm")
-    rendered: dict[PartName, list[Rendered]] = {name: [] for name in names}
-    problems: list[str] = []
-    for name in names:
-        for example in parts[name]:
-            try:
-                rendered[name].append(renderer.render(example))
-            except DataError as error:
-                place = f"line {example.line}"
-                problems.append(str(error) if str(error).startswith(place) else f"{place}: {error}")
-    if problems:
-        more = f"\n  … and {len(problems) - 20} more" if len(problems) > 20 else ""
-        raise DataError(
-            f"{len(problems)} of {sum(parts.sizes.values())} rows cannot be used with this model:\n"
-            + "\n".join(f"  {problem}" for problem in problems[:20])
-            + more
-        )
-    return rendered
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from luthier.core import config
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answerers import Prompted
 from luthier.evaluation.answering import collect_answers
+from luthier.evaluation.opening import open_model
 from luthier.evaluation.statistics import Scores
-from luthier.generation.local import open_local
-from luthier.models.source import DEFAULT_MODEL, find_model
+from luthier.models.source import DEFAULT_MODEL
 from luthier.prompting.format_instruction import format_instruction
 from luthier.prompting.strategies import STRATEGIES
 from luthier.stages.material import DataConfig, measure_lengths, read_material
@@ -34,8 +34,7 @@ class Config(config.Config):
 def run(config: Config, run: RunDirectory) -> None:
     """Load, answer, score."""
     material = read_material(config.data, run)
-    source = find_model(config.model, run.listener)
-    model = open_local(source, precision=config.precision)
+    model = open_model(config.model, config.precision, run.listener)
     lengths = measure_lengths(model.renderer, material.parts)
     settings = {"max_tokens": lengths.limit, **config.strategy}
     if config.tell_format:
@@ -44,7 +43,7 @@ def run(config: Config, run: RunDirectory) -> None:
     strategy = entry(entry.Config.parse(settings, "strategy"))
     run.update(
         lengths=lengths.to_json(),
-        model={"name": source.base, "digest": model.loaded.digest, "precision": model.loaded.precision},
+        model={"name": model.loaded.facts.name, "digest": model.loaded.digest, "precision": model.loaded.precision},
         layout=model.model.layout if model.loaded.packs else f"rows: {model.loaded.why_rows}",
         answering={"kind": "prompted", "model": config.model, "strategy": settings},
     )

@@ -18,6 +18,7 @@ from luthier.data.render import Renderer
 from luthier.evaluation.answerers import Prompted
 from luthier.evaluation.answering import collect_answers
 from luthier.evaluation.comparison import Comparison, compare
+from luthier.evaluation.opening import reading_weights
 from luthier.evaluation.statistics import Scores
 from luthier.generation.local import LocalModel, adapter_digest
 from luthier.models.compatibility import check_compatible
@@ -27,7 +28,8 @@ from luthier.models.readout_model import ReadoutModel
 from luthier.models.source import DEFAULT_MODEL, find_model, weights_digest
 from luthier.objectives import OBJECTIVES
 from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
-from luthier.stages.material import DataConfig, Material, measure_lengths, read_material, render_parts
+from luthier.stages.guards import WeightWatch, render_parts
+from luthier.stages.material import DataConfig, Material, measure_lengths, read_material
 from luthier.stages.tune_report import announce, write_reports
 from luthier.training.checkpoints import Checkpoints
 from luthier.training.config import TrainingConfig
@@ -81,7 +83,8 @@ def run(config: Config, run: RunDirectory) -> None:
     objective = OBJECTIVES.get(config.objective)()
     check_compatible(source.facts(), [method, objective])
 
-    model = load_model(source, precision=config.precision, masters=method.masters)
+    with reading_weights(source):
+        model = load_model(source, precision=config.precision, masters=method.masters)
     renderer = Renderer(model.tokenizer, model.facts.context)
     rendered = render_parts(renderer, material.parts)
     lengths = measure_lengths(renderer, material.parts)
@@ -97,6 +100,7 @@ def run(config: Config, run: RunDirectory) -> None:
     engine = SingleDeviceEngine(
         readout, config.training.optimizer, Schedule(rate, work.total_steps, warmup, config.training.schedule)
     )
+    watch = WeightWatch(model.module, engine.trained)
     stopping = EarlyStopping(config.training.patience)
     state = TrainingState(engine, work, config.training.clip, parts={"early_stopping": stopping})
     _seed_dropout(config.seed)
@@ -120,6 +124,7 @@ def run(config: Config, run: RunDirectory) -> None:
 
     checkpoints = Checkpoints(run.path / "checkpoints")
     _train(config, run, state, checkpoints, stopping, choose, objective)
+    watch.check(state.step)
     if config.training.keep_best:
         checkpoints.restore_best(state)
     folder = run.path / ("model" if config.adapter.get("method") == "full" else "adapter")
@@ -183,15 +188,15 @@ def _train(
         began = time.monotonic()
         for record in fit(state):
             line: dict[str, Any] = record.to_json()
+            seconds = time.monotonic() - began
             if training.validates_at(record.step, total):
                 validation = validate(state.engine, objective, choose, config.batch.micro_tokens)
                 stopping.observe(record.step, validation.loss)
                 line |= validation.to_json()
-            seconds = time.monotonic() - began
-            began = time.monotonic()
             run.log(line, {
                 "step": record.step,
                 "seconds": round(seconds, 4),
+                "validation_seconds": round(time.monotonic() - began - seconds, 4),
                 "tokens_per_second": round(record.tokens / seconds, 1),
                 "peak_memory_bytes": peak_memory_bytes(),
             })  # fmt: skip
@@ -208,6 +213,7 @@ def _train(
             if stopping.satisfied:
                 run.listener.say(f"stopped early at step {record.step}: best validation at step {stopping.best_step}")
                 break
+            began = time.monotonic()
 
 
 def _resumed(

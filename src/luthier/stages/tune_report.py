@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from luthier.core.budget import format_duration
@@ -85,6 +86,9 @@ def write_reports(run: RunDirectory, config: Config, material: Material, outcome
     )
     write_atomically(run.path / "card.md", to_markdown(card_blocks(run, [verdict, table], run.path)))
     listener.show(Row("report", f"`{escape(str(run.path / 'report.html'))}`"))
+    path = shlex.quote(str(run.path))
+    steps = (f"luthier chat {path}", f"luthier answer {path} NEW_ROWS.csv", f"luthier evaluate {path} LATER_ROWS.csv")
+    listener.show(Row("next", [f"`{escape(step)}`" for step in steps]))
 
 
 def _verdict(outcome: Outcome, metric: str) -> Verdict:

@@ -22,7 +22,8 @@ from luthier.models.readout_model import ReadoutModel
 from luthier.models.source import find_model
 from luthier.objectives.supervised import SupervisedFineTuning
 from luthier.prompting.format_instruction import format_instruction
-from luthier.stages.material import Material, measure_lengths, render_parts
+from luthier.stages.guards import render_parts
+from luthier.stages.material import Material, measure_lengths
 from luthier.training.engine.single import SingleDeviceEngine
 from luthier.training.optim import OptimizerConfig, Schedule
 from luthier.training.source import BatchConfig, PackedSource

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,62 +69,57 @@ class Plan:
 
 
 def make_plan(config: Config, material: Material, measured: Calibration) -> Plan:
-    """Fit the candidates into the budget, cheapest first, with time reserved to confirm.
+    """Fit the candidates into the budget, with time reserved to confirm the winner and its strongest rival.
 
-    Rivals without a model always fit. Each prompted model is taken if it leaves time to confirm it; tuning is taken
-    with as many epochs as fit.
+    Rivals without a model always fit. Of the sets of candidates with a model, the first that fits is taken: all, with
+    as many epochs as possible; then without the uninformed prompt, which says least; then tuning alone; then prompts
+    alone.
     """
-    candidates = list(_without_model(config))
-    left_out: list[tuple[str, str]] = []
+    without_model = _without_model(config)
     prompted = _prompted(config, material, measured)
     if not measured.usable:
         reason = f"{format_duration(config.budget_seconds)} are too few to look at a model; try --budget 10m"
-        return Plan(
-            tuple(candidates),
-            [(title, reason) for title in [*(c.title for c in prompted), "LoRA"]],
-            _REPORT_SECONDS,
-            measured,
-        )
-
-    def left(further: float, confirming: float) -> float:
-        planned = sum(candidate.seconds for candidate in candidates)
-        return config.budget_seconds - measured.load_seconds - planned - further - confirming
-
-    confirming = _confirm_seconds(material, measured, models=1)
-    for candidate in prompted:
-        if left(candidate.seconds, confirming) >= 0:
-            candidates.append(candidate)
-        else:
-            left_out.append((candidate.title, f"takes about {format_duration(candidate.seconds)}"))
-    confirming = _confirm_seconds(material, measured, models=2)
+        titles = [*(candidate.title for candidate in prompted), "LoRA"]
+        return Plan(without_model, [(title, reason) for title in titles], _REPORT_SECONDS, measured)
+    left_out: list[tuple[str, str]] = []
+    tuned = [_lora(config, material, measured, epochs) for epochs in _EPOCHS]
     room = environment()["memory_bytes"]
     if room and measured.memory_bytes > room:
         left_out.append(("LoRA", f"takes about {size(measured.memory_bytes)} of memory, this machine has {size(room)}"))
-        return Plan(tuple(candidates), left_out, _confirm_seconds(material, measured, models=1), measured)
-    tuned = [_lora(config, material, measured, epochs) for epochs in _EPOCHS]
-    fitting = [candidate for candidate in tuned if left(candidate.seconds, confirming) >= 0]
-    if fitting:
-        candidates.append(fitting[0])
-    else:
-        needed = config.budget_seconds - left(tuned[-1].seconds, confirming)
-        left_out.append(
-            (
-                "LoRA",
-                f"half an epoch takes about {format_duration(tuned[-1].seconds)}; --budget {needed / 60 + 1:.0f}m "
-                "would fit it",
-            )
-        )
-        confirming = _confirm_seconds(material, measured, models=1)
-    return Plan(tuple(candidates), left_out, confirming, measured)
+        tuned = []
+    left = config.budget_seconds - measured.load_seconds - sum(candidate.seconds for candidate in without_model)
+    chosen: tuple[Candidate, ...] = ()
+    for chosen in _sets(prompted, tuned):
+        confirming = _confirm_seconds(material, measured, chosen)
+        if sum(candidate.seconds for candidate in chosen) + confirming <= left:
+            break
+    kept = {candidate.name for candidate in chosen}
+    for candidate in (*prompted, *tuned[-1:]):
+        if candidate.name not in kept:
+            title = "LoRA" if candidate.stage == "tune" else candidate.title
+            needed = _confirm_seconds(material, measured, (*chosen, candidate)) + candidate.seconds
+            whole = config.budget_seconds - left + sum(c.seconds for c in chosen) + needed
+            left_out.append((title, f"no time for it; --budget {whole / 60 + 1:.0f}m would fit it"))
+    return Plan((*without_model, *chosen), left_out, confirming, measured)
 
 
-def _without_model(config: Config) -> list[Candidate]:
+def _sets(prompted: Sequence[Candidate], tuned: Sequence[Candidate]) -> Iterator[tuple[Candidate, ...]]:
+    """Yield sets of candidates from the fullest to none; `tuned` has the most epochs first, half an epoch last."""
+    whole_epochs = tuned[:-1]
+    informed = prompted[-1:]
+    for kept, tunings in ((prompted, whole_epochs), (informed, tuned), ((), tuned)):
+        for candidate in tunings:
+            yield (*kept, candidate)
+    yield from (tuple(prompted), tuple(informed), ())
+
+
+def _without_model(config: Config) -> tuple[Candidate, ...]:
     names = (("most_frequent", "most frequent answer"), ("tfidf", "TF-IDF"))
     data = config.data.model_dump(mode="json")
-    return [
+    return tuple(
         Candidate(method, title, "baseline", {"data": data, "method": method, "prove_on": "choose"}, _BASELINE_SECONDS)
         for method, title in names
-    ]
+    )
 
 
 def _prompted(config: Config, material: Material, measured: Calibration) -> list[Candidate]:
@@ -150,15 +145,21 @@ def _lora(config: Config, material: Material, measured: Calibration, epochs: flo
         "model": config.model,
         "precision": config.precision,
         "adapter": {"method": "lora"},
-        "training": {"epochs": epochs},
+        "training": {"epochs": epochs, "validations": _validations(epochs)},
         "seed": config.seed,
         "prove_on": "choose",
         "compare_before": False,
     }
-    training = (epochs * measured.tune_tokens + 4 * measured.choose_tokens / 3) / measured.train_tokens_per_second
+    read_only = _validations(epochs) * measured.choose_tokens / 3  # a forward is a third of a step
+    training = (epochs * measured.tune_tokens + read_only) / measured.train_tokens_per_second
     answering = _answering(measured, len(material.parts.choose), measured.prompt_tokens, measured.answer_tokens * 1.25)
     passes = "half an epoch" if epochs == 0.5 else f"{epochs:g} epoch{'s' if epochs > 1 else ''}"
     return Candidate("lora", f"LoRA r16, {passes}", "tune", recipe, _SAFETY * training + answering)
+
+
+def _validations(epochs: float) -> int:
+    """One look at the loss to choose an epoch, at least; more are for finding the best of many epochs."""
+    return 4 if epochs > 1 else 1
 
 
 def _answering(measured: Calibration, rows: int, prompt_tokens: float, answer_tokens: float | None = None) -> float:
@@ -170,6 +171,12 @@ def _answering(measured: Calibration, rows: int, prompt_tokens: float, answer_to
     return measured.load_seconds + _SAFETY * rows * (reading + written / measured.generate_tokens_per_second)
 
 
-def _confirm_seconds(material: Material, measured: Calibration, models: int) -> float:
-    prompt = measured.prompt_tokens + measured.instruction_tokens
-    return _REPORT_SECONDS + models * _answering(measured, len(material.parts.confirm), prompt)
+def _confirm_seconds(material: Material, measured: Calibration, chosen: Sequence[Candidate]) -> float:
+    """Seconds to answer the rows to confirm with the tuned model and one prompted one, and to write the report."""
+    rows = len(material.parts.confirm)
+    seconds = _REPORT_SECONDS
+    if any(candidate.stage == "tune" for candidate in chosen):
+        seconds += _answering(measured, rows, measured.prompt_tokens, measured.answer_tokens * 1.25)
+    if any(candidate.stage == "prompt" for candidate in chosen):
+        seconds += _answering(measured, rows, measured.prompt_tokens + measured.instruction_tokens)
+    return seconds

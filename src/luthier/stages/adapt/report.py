@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,7 @@ def write_reports(
     metric = material.task.metric
     confirmed, verdict = confirm_row(material, choice, proof), verdict_block(material, choice, proof)
     steps = next_steps(run, config, choice)
-    for block in (confirmed, verdict):
+    for block in (confirmed, replace(verdict, details=())):  # the screen has just said what it rests on
         run.listener.show(block)
     table = candidates_table(material, entries, choice)
     blocks: list[Block] = [verdict, confirmed]

@@ -1,0 +1,109 @@
+"""Looked at before training, and after it: faults that would pass in silence stop the run here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from luthier.core.errors import DataError, GuardError
+from luthier.data.mapping import PartName
+from luthier.data.render import Rendered, Renderer
+from luthier.data.splits import Parts
+
+_PARTS: tuple[PartName, ...] = ("tune", "choose", "confirm")
+_SHOWN = 20
+
+
+def render_parts(renderer: Renderer, parts: Parts) -> dict[PartName, list[Rendered]]:
+    """Render the rows of all parts, so that what the model cannot take is known before anything is spent.
+
+    Raises:
+        DataError: listing the rows that are too long, or hold a special token.
+        GuardError: if a row trains nothing, or not the token that ends its turn.
+    """
+    rendered: dict[PartName, list[Rendered]] = {name: [] for name in _PARTS}
+    problems: list[str] = []
+    for name in _PARTS:
+        for example in parts[name]:
+            try:
+                rendered[name].append(renderer.render(example))
+            except DataError as error:
+                place = f"line {example.line}"
+                problems.append(str(error) if str(error).startswith(place) else f"{place}: {error}")
+    if problems:
+        more = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise DataError(
+            f"{len(problems)} of {sum(parts.sizes.values())} rows cannot be used with this model:\n"
+            + "\n".join(f"  {problem}" for problem in problems[:_SHOWN])
+            + more
+        )
+    require_targets(renderer, [row for name in _PARTS for row in rendered[name]])
+    return rendered
+
+
+def require_targets(renderer: Renderer, rows: Sequence[Rendered]) -> None:
+    """Make sure that every row trains its answer, to its end.
+
+    Raises:
+        GuardError: with the number of rows, and one of them.
+    """
+    end = renderer.template.end_of_turn
+    _stop_if([row for row in rows if not row.trained], rows, "have no token that is trained")
+    _stop_if(
+        [row for row in rows if row.tokens[-1] != end or not row.weights[-1]],
+        rows,
+        "do not train the token that ends a turn, so the model would never learn to stop",
+    )
+
+
+def _stop_if(bad: Sequence[Rendered], rows: Sequence[Rendered], what: str) -> None:
+    if bad:
+        raise GuardError(
+            f"{len(bad)} of {len(rows)} rows {what} (example {bad[0].example_id}). The tokenizer or its chat template "
+            "is not what it should be: look at a row with luthier data preview, or choose another model."
+        )
+
+
+class WeightWatch:
+    """Sees whether training changed all that is trained, and nothing else.
+
+    Args:
+        module: The whole model.
+        trained: What is trained, by name.
+    """
+
+    def __init__(self, module: nn.Module, trained: Mapping[str, nn.Parameter]) -> None:
+        self._trained = dict(trained)
+        known = {id(parameter) for parameter in trained.values()}
+        self._frozen = {name: p for name, p in module.named_parameters() if id(p) not in known}
+        self._before = {name: fingerprint(p) for name, p in [*self._trained.items(), *self._frozen.items()]}
+
+    def check(self, updates: int) -> None:
+        """Compare with the start; after two updates every trained tensor must differ (the first leaves LoRA's A alone).
+
+        Raises:
+            GuardError: naming what did not change, or what did and should not.
+        """
+        if changed := self._changed(self._frozen):
+            raise GuardError(
+                f"Training changed {len(changed)} tensors that are frozen (first: {changed[0]}), so the base model is "
+                "no longer what the adapter is recorded on. Nothing was saved."
+            )
+        still = sorted(self._trained.keys() - set(self._changed(self._trained)))
+        if updates >= 2 and still:
+            raise GuardError(
+                f"After {updates} updates {len(still)} of {len(self._trained)} trained tensors are what they were "
+                f"(first: {still[0]}): they learned nothing. Nothing was saved. Is training.learning_rate too small?"
+            )
+
+    def _changed(self, parameters: Mapping[str, nn.Parameter]) -> list[str]:
+        return [name for name, parameter in parameters.items() if fingerprint(parameter) != self._before[name]]
+
+
+def fingerprint(tensor: torch.Tensor) -> int:
+    """Sum a tensor's bits as whole numbers: quick on large models, and changed by any update that changes a value."""
+    whole: Any = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    return int(tensor.detach().contiguous().view(whole).sum(dtype=torch.int64))
