@@ -320,6 +320,15 @@ def test_overwriting_replaces_the_old_run_when_the_new_one_has_made_something(
     assert sorted(p.name for p in place.iterdir()) == ["run"]
 
 
+def test_a_run_that_was_just_put_aside_when_a_kill_came_is_found_again(
+    asked: Callable[..., str], files: Path, run_copy: Path, place: Path
+) -> None:
+    run_copy.rename(place / ".run.replaced")
+    text = refused("tune", files / "labels.csv", "--run", "run")
+    assert "run already exists." in text
+    assert status(place / "run") == "finished"
+
+
 def test_a_run_that_is_not_there(asked: Callable[..., str], files: Path, tuned: Path, place: Path) -> None:
     (place / "runs").mkdir()
     for number in (2, 10):

@@ -15,7 +15,7 @@ import pytest
 import typer
 from command_line import Called, label_rows, luthier, status, write_rows
 
-from luthier.cli import session
+from luthier.cli.session import perform
 from luthier.core.errors import GuardError, RunError
 from luthier.core.run import RunDirectory
 from luthier.core.stopping import StopFlag, stop_on_signals
@@ -23,7 +23,7 @@ from luthier.core.stopping import StopFlag, stop_on_signals
 
 def performed(work: Callable[[Any, Any], Any], capsys: pytest.CaptureFixture[str], **options: Any) -> Called:
     try:
-        session.perform(options.pop("as_json", False), work, **options)
+        perform(options.pop("as_json", False), work, **options)
         code = 0
     except typer.Exit as end:
         code = end.exit_code
@@ -165,7 +165,7 @@ def test_a_table_that_is_read_no_further_is_no_error(monkeypatch: pytest.MonkeyP
 
         patch.setattr(sys, "stdout", Closed())
         with pytest.raises(typer.Exit) as end:
-            session.perform(True, lambda listener, stop: [1])
+            perform(True, lambda listener, stop: [1])
     assert end.value.exit_code == 0
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +34,8 @@ from luthier.core.errors import RunError
 from luthier.core.run import RunDirectory
 from luthier.stages.material import DataConfig
 
-KILLED = -signal.SIGKILL
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+KILLED = -9
 TUNE = ("training.epochs=3", "batch.sequences=8", "batch.micro_tokens=150", "training.checkpoint_every=4",
         "training.validations=2")  # fmt: skip
 """24 rows in eights: 9 steps of several micro-batches each; validations (and so best checkpoints) at 4 and 9."""
@@ -165,6 +169,40 @@ def test_in_mid_evaluation(
     assert_same(place / "run", tune_whole)
 
 
+def test_a_wave_that_was_written_in_part_is_answered_again_whole(
+    rows: Path, model: Path, place: Path, interrupted: Interrupt, tune_whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers torn in the middle of a line: the rows computed together are those of the uninterrupted run."""
+    from luthier.evaluation.answerers import Prompted
+
+    assert interrupted("wave", 1, "SIGTERM", "tune", rows, "-m", model, "--run", "run", *TUNE).code == 130
+    file = place / "run" / "evaluation" / "before_confirm.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:40]) + lines[40][:25])
+    asked: list[int] = []
+    original = Prompted.answer
+
+    def counted(self: Prompted, examples: Any, *more: Any) -> Any:
+        asked.append(len(examples))
+        return original(self, examples, *more)
+
+    monkeypatch.setattr(Prompted, "answer", counted)
+    done("resume", "run")
+    assert asked == [64, 6, 64, 6]  # before tuning, after tuning
+    assert_same(place / "run", tune_whole)
+
+
+def test_a_stop_reaches_a_child_that_is_found_again(place: Path) -> None:
+    """A bake-off that was resumed can be stopped again, in the candidate it was resumed in."""
+    run = RunDirectory.create(place / "run", "tune", DataConfig(path="x"))
+    run.child("lora", "tune", DataConfig(path="y"))
+    found = RunDirectory.open(run.path).child("lora", "tune", DataConfig(path="y"))
+    again = RunDirectory(run.path, stop=run.stop).child("lora", "tune", DataConfig(path="y"))
+    run.stop.set()
+    assert again.stop_requested
+    assert not found.stop_requested
+
+
 def test_full_tuning_killed_after_its_training(rows: Path, model: Path, place: Path, interrupted: Interrupt) -> None:
     """The model before is gone from memory by then, and is not asked again: its answers are stored."""
     settings = (*TUNE, "adapter.method=full", "training.learning_rate=1e-3")
@@ -269,6 +307,25 @@ def test_two_processes_do_not_work_on_one_run(
                             "on with: luthier resume run.")  # fmt: skip
         assert {path: path.read_bytes() for path in (place / "run").rglob("*") if path.is_file()} == before
     done("resume", "run")
+    assert_same(place / "run", tune_whole)
+
+
+def test_two_processes_that_resume_at_once(
+    rows: Path, model: Path, place: Path, interrupted: Interrupt, tune_whole: Path
+) -> None:
+    """Whichever comes first goes on; the other is refused, or comes when there is nothing left to do."""
+    assert interrupted("update", 3, "SIGTERM", "tune", rows, "-m", model, "--run", "run", *TUNE).code == 130
+    command = [sys.executable, "-c", "from luthier.cli.main import main; main()", "resume", "run"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    both = [
+        subprocess.Popen(command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=240) for process in both]
+    for process, (out, err) in zip(both, said, strict=True):
+        busy = process.returncode == 2 and err.startswith("luthier: Another process is at work on run.")
+        assert process.returncode == 0 or busy, (out, err)
+    assert 0 in [process.returncode for process in both]
     assert_same(place / "run", tune_whole)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from pathlib import Path
@@ -237,3 +238,31 @@ def test_early_stopping_ends_with_the_best_weights(
     done("tune", files / "labels.csv", "-m", model, "--run", "short", *settings, "training.epochs=0.5")
     kept, short = ((place / run / "adapter" / "adapter_model.safetensors").read_bytes() for run in ("run", "short"))
     assert kept == short
+
+
+def test_summaries_with_several_right_answers(files: Path, model: Path, place: Path) -> None:
+    """Rows are divided by hash; trained on the first summary, scored by the best of both; JSON Lines are read."""
+    done("tune", files / "dialogues.jsonl", "-m", model, "--run", "run", "--prompt", "Summarize:\n{dialogue}",
+         "--answer", "summaries", "--kind", "summarization", "training.epochs=0.3",
+         "compare_before=false")  # fmt: skip
+    found = manifest(place / "run")
+    assert found["task"]["metrics"] == ["rougeL", "rouge1", "rouge2"]
+    assert sum(found["data"]["parts"].values()) == 60
+    assert min(found["data"]["parts"].values()) >= 5
+    lines = json_lines(place / "run" / "parts.jsonl")
+    assert all(line["messages"][0]["content"].startswith("Summarize:\nAnn: the ") for line in lines)
+    assert all(len(line["references"]) == 2 for line in lines)
+    first = sum(len(line["references"][0]) + 1 for line in lines if line["part"] == "tune")
+    assert found["training_tokens"]["trained"] == first
+    confirm = [line for line in lines if line["part"] == "confirm"]
+    again = scores_again(place / "run", "confirm", "confirm", ["rougeL", "rouge1", "rouge2"])
+    stored = Scores.from_json(read_json(place / "run" / "steps" / "scores_confirm.json"))
+    assert [stored.value(m) for m in again.names] == [again.value(m) for m in again.names]
+    # Answers that repeat the second summary are as right as can be.
+    (place / "mine.jsonl").write_text(
+        "".join(json.dumps({"example_id": line["id"], "text": line["references"][1]}) + "\n" for line in confirm)
+    )
+    (place / "rows.jsonl").write_text("".join(json.dumps(line["fields"]) + "\n" for line in confirm))
+    scored = done("evaluate", "mine.jsonl", "rows.jsonl", "--prompt", "{dialogue}", "--answer", "summaries",
+                  "--metrics", "rougeL", "--json").json  # fmt: skip
+    assert scored["scores"]["scores"]["rougeL"]["value"] == 1.0

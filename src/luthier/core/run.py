@@ -68,17 +68,8 @@ class RunDirectory:
         try:
             if path is None:
                 path = _next_free(Path("runs"))
-            elif path.exists() and any(path.iterdir()):
-                if not cls.is_run(path):
-                    raise RunError(
-                        f"{path} exists and is not a run directory; --overwrite only replaces runs. Choose another "
-                        "place with --run DIR."
-                    )
-                if not overwrite:
-                    raise RunError(
-                        f"{path} already exists. Go on with it: luthier resume {path}. Replace it: --overwrite."
-                    )
-                cls(path)._put_aside()
+            else:
+                cls(path)._make_room(overwrite)
             run = cls(path, listener)
             run._begin(stage, config)
         except OSError as error:
@@ -114,7 +105,20 @@ class RunDirectory:
             )
         return run
 
-    def _put_aside(self) -> None:
+    def _make_room(self, overwrite: bool) -> None:
+        if not self.path.exists() and self._replaced.exists():  # a kill came just after it was put aside
+            os.replace(self._replaced, self.path)
+        if not self.path.exists() or not any(self.path.iterdir()):
+            return
+        if not self.is_run(self.path):
+            raise RunError(
+                f"{self.path} exists and is not a run directory; --overwrite only replaces runs. Choose another place "
+                "with --run DIR."
+            )
+        if not overwrite:
+            raise RunError(
+                f"{self.path} already exists. Go on with it: luthier resume {self.path}. Replace it: --overwrite."
+            )
         with self.working():
             pass  # nobody else is
         shutil.rmtree(self._replaced, ignore_errors=True)
