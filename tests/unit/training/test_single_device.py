@@ -211,3 +211,19 @@ def test_validation_divides_by_all_units_and_trains_nothing(tiny: Any, sequences
         "eval_num_predictions",
     }
     assert all(torch.equal(p, before[n]) and p.grad is None for n, p in running.trained.items())
+
+
+@pytest.mark.parametrize("lost", ["exp_avg", "exp_avg_sq", "step"])
+def test_a_checkpoint_without_the_optimizers_moments_is_refused(lost: str) -> None:
+    """Fault 12: weights alone are no state; going on from them would be another run, without a word."""
+    attached = Attached([1.0, 2.0])
+    running = engine(attached)
+    backward(running, attached, [3.0, -4.0])
+    running.update(clip=None)
+    state = running.state_dict()
+    whole = engine(Attached([0.0, 0.0]))
+    whole.load_state_dict(state)
+    assert whole.updates == 1
+    tensors = {name: tensor for name, tensor in state["tensors"].items() if f"optimizer/{lost}/" not in name}
+    with pytest.raises(GuardError, match="moments of 1 tensors"):
+        engine(Attached([0.0, 0.0])).load_state_dict({**state, "tensors": tensors})

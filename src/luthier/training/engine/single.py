@@ -13,6 +13,9 @@ from luthier.models.readout_model import LossOutput, ReadoutModel, Work
 from luthier.training.engine.contract import UpdateRecord
 from luthier.training.optim import OptimizerConfig, Schedule, build_optimizer
 
+_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
+"""What AdamW keeps of each trained tensor after its first update."""
+
 
 class SingleDeviceEngine:
     """Training on one device: gradients accumulate in place, nothing is averaged.
@@ -110,6 +113,12 @@ class SingleDeviceEngine:
                 raise GuardError(f"The checkpoint holds {name}, which is not trained here: it is of another adapter.")
             self.optimizer.state[self.trained[name]][moment] = value.clone()
         self.updates = int(state["updates"])
+        without = [name for name, p in self.trained.items() if _MOMENTS - self.optimizer.state.get(p, {}).keys()]
+        if self.updates and without:
+            raise GuardError(
+                f"The checkpoint lacks the optimizer's moments of {len(without)} tensors (first: {without[0]}): going "
+                "on would not give the run that was begun. Remove this checkpoint, or start a new run."
+            )
         for adapter in self.model.adapters.values():
             if self.updates:
                 adapter.after_update(self.updates)
