@@ -272,7 +272,7 @@ def test_where_the_model_as_it_is_wins(files: Path, taught: Path, place: Path) -
     called = done("adapt", files / "labels.csv", "-m", taught, "--budget", "1h", "--precision", "fp32")
     run = place / "runs" / "1"
     assert manifest(run)["chosen"] == "children/as_is"
-    assert "Not shown: as it is has accuracy 100 % [80, 100] on 15 unseen rows, but it is not shown" in called.said
+    assert "Not shown: the model as it is has accuracy 100 % [80, 100] on 15 unseen rows" in called.said
     assert "luthier chat runs/1" in called.said
     card = (run / "card.md").read_text()
     assert f'AutoModelForCausalLM.from_pretrained("{taught / "model"}")' in card

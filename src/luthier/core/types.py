@@ -119,8 +119,34 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Constraint:
+    """What a generated text may be: JSON that fits a schema, or one of some choices. Exactly one of the two is given.
+
+    Attributes:
+        schema: A JSON schema, as JSON text (so that equal constraints are equal and hashable).
+        choices: The texts to choose from.
+    """
+
+    schema: str = ""
+    choices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if bool(self.schema) == bool(self.choices):
+            raise ValueError("a constraint is a schema or choices, one of the two")
+
+
+@dataclass(frozen=True)
 class Decoding:
-    """How to generate. Temperature 0 is greedy. `max_tokens` counts completion tokens, end-of-turn included."""
+    """How to generate.
+
+    Attributes:
+        max_tokens: Most completion tokens, end-of-turn included.
+        temperature: 0 is greedy.
+        top_p, top_k: Sample from the most probable tokens only; 1.0 and 0 from all.
+        stop: Texts at which generation ends; they are not part of the answer.
+        seed: Of sampling.
+        constraint: What the text may be; None for anything.
+    """
 
     max_tokens: int = 256
     temperature: float = 0.0
@@ -128,6 +154,7 @@ class Decoding:
     top_k: int = 0
     stop: tuple[str, ...] = ()
     seed: int = 0
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True)

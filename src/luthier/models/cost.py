@@ -7,8 +7,11 @@ read at targets in chunks, logits are not among them.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -18,15 +21,19 @@ from luthier.models.facts import ModelFacts
 _ADAM_BYTES = 16
 _PROCESS_BYTES = 500 * 2**20
 """Python, torch and transformers themselves."""
+_TRANSIENT = 1.25
+"""Activations held at once against those kept for the backward: gradients of the layer at work, copies to bf16."""
+CACHED_POSITIONS = 16_384
+"""Positions whose keys and values generation holds at once, over all sequences."""
 
 
 def estimate_training_bytes(facts: ModelFacts, trained: Mapping[str, Any], micro_tokens: int, precision: str) -> int:
-    """Estimate the peak memory of training in bytes.
+    """Estimate the peak memory of a process that loads, trains and answers, in bytes.
 
     Args:
         facts: The model.
         trained: Trained parameters by name.
-        micro_tokens: Tokens computed at once.
+        micro_tokens: Tokens computed at once in training.
         precision: Compute precision; activations take 2 or 4 bytes a number.
     """
     numbers = sum(parameter.numel() for parameter in trained.values())
@@ -37,7 +44,34 @@ def estimate_training_bytes(facts: ModelFacts, trained: Mapping[str, Any], micro
     # feed-forward (gate, up, activation, product).
     activations = micro_tokens * facts.layers * (10 * facts.width + 4 * facts.feed_forward) * width
     logits = 256 * facts.vocabulary * 4 * 3
-    return int(_PROCESS_BYTES + weights + activations + logits)
+    training = weights + int(activations * _TRANSIENT) + logits
+    return int(_PROCESS_BYTES + max(training, estimate_answering_bytes(facts, precision) - _PROCESS_BYTES))
+
+
+def estimate_answering_bytes(facts: ModelFacts, precision: str) -> int:
+    """Estimate the peak memory of a process that loads a model and answers with it, in bytes.
+
+    Either loading is the peak (the checks at load hold bf16 weights a second time, in fp32), or answering with a full
+    cache of keys and values.
+    """
+    width = 2 if precision == "bf16" else 4
+    weights = facts.parameters * width
+    checking = facts.parameters * 4 if precision == "bf16" else 0
+    cache = CACHED_POSITIONS * facts.layers * 2 * facts.kv_heads * facts.head_width * width
+    return int(_PROCESS_BYTES + weights + max(checking, cache))
+
+
+def release_memory() -> None:
+    """Give memory that is no longer used back to the system.
+
+    glibc keeps freed blocks: after a model was dropped the process would still hold its gigabytes, and the next one
+    would come on top.
+    """
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with suppress(OSError, AttributeError, TypeError):  # another C library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def peak_memory_bytes() -> int:

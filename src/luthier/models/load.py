@@ -12,6 +12,7 @@ import torch
 from luthier.core.errors import ConfigError, ModelError
 from luthier.models import attention
 from luthier.models.attention import ATTENTION_NAME
+from luthier.models.cost import release_memory
 from luthier.models.loaded import LoadedModel, Precision, freeze
 from luthier.models.output_layer import OutputLayer
 from luthier.models.readout_model import ReadoutModel
@@ -76,6 +77,7 @@ def load_model(
     if check:
         _check_output_layer(model)
         _check_packing(model)
+        release_memory()  # the checks held the weights in fp32
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,9 +170,21 @@ def _check_whole(file: Path) -> None:
         raise ModelError(
             f"{file} is an HTML page of {size} bytes, not weights: the download got an error page. Fetch it again."
         )
-    header = int.from_bytes(head[:8], "little")
-    if size < 8 or header > size:
+    if size != _size_by_header(file, size):
         raise ModelError(f"{file} is broken ({size} bytes): probably a partial download. Fetch it again.")
+
+
+def _size_by_header(file: Path, size: int) -> int:
+    """Return the size that a safetensors file says it has: the header's length, the header, the tensors; -1 if none."""
+    with open(file, "rb") as handle:
+        length = int.from_bytes(handle.read(8), "little")
+        if length + 8 > size:
+            return -1
+        try:
+            header = json.loads(handle.read(length))
+            return 8 + length + max((t["data_offsets"][1] for name, t in header.items() if name != "__metadata__"))
+        except (ValueError, TypeError, KeyError):
+            return -1
 
 
 def weights_digest(folder: Path) -> str:

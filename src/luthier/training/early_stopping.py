@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,8 +18,8 @@ class EarlyStopping:
         self._since = 0
 
     def observe(self, step: int, value: float) -> None:
-        """Take in one validation; lower is better."""
-        if self.best is None or value < self.best - self.min_delta:
+        """Take in one validation; lower is better, and what is not finite never is an improvement."""
+        if math.isfinite(value) and (self.best is None or value < self.best - self.min_delta):
             self.best, self.best_step, self._since = value, step, 0
         else:
             self._since += 1

@@ -96,6 +96,12 @@ class PackedSource:
         bins = pack_by_tokens([s.tokens for s in sequences], self._config.micro_tokens)
         return [Work(self._objective, join([sequences[i] for i in members]), self._adapter) for members in bins]
 
+    @property
+    def largest_micro_batch(self) -> int:
+        """Most tokens that are computed at once, whatever the order: what memory must suffice for."""
+        lengths = sorted((sequence.tokens for sequence in self._sequences), reverse=True)
+        return max(lengths[0], min(self._config.micro_tokens, sum(lengths[: self.batch_size])))
+
     def _order(self, epoch: int) -> list[int]:
         order: list[int] = stream(self._seed, "order", epoch).permutation(len(self._sequences)).tolist()
         return order

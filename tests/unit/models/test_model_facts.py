@@ -11,7 +11,7 @@ import pytest
 
 from luthier.core.errors import CompatibilityError, ModelError
 from luthier.models.compatibility import check_compatible
-from luthier.models.cost import estimate_training_bytes
+from luthier.models.cost import estimate_answering_bytes, estimate_training_bytes
 from luthier.models.source import find_model
 from luthier.testing import FAMILIES
 
@@ -55,10 +55,18 @@ def test_what_a_method_needs_is_compared_before_any_weight_is_read(tiny_folder: 
 def test_memory_grows_by_sixteen_bytes_a_trained_parameter(tiny: Callable[..., Any]) -> None:
     facts = tiny("llama").facts
     parameters = {"w": next(tiny("llama").module.parameters())}  # 259 x 32
-    frozen = estimate_training_bytes(facts, {}, 100, "fp32")
-    assert estimate_training_bytes(facts, parameters, 100, "fp32") - frozen == 259 * 32 * (16 - 4)
-    per_token = 3 * (10 * 32 + 4 * 64) * 4
-    assert estimate_training_bytes(facts, {}, 101, "fp32") - frozen == per_token
+    frozen = estimate_training_bytes(facts, {}, 1_000_000, "fp32")
+    assert estimate_training_bytes(facts, parameters, 1_000_000, "fp32") - frozen == 259 * 32 * (16 - 4)
+    per_token = 1.25 * 3 * (10 * 32 + 4 * 64) * 4
+    assert estimate_training_bytes(facts, {}, 1_000_001, "fp32") - frozen == per_token
+
+
+def test_memory_holds_the_cache_of_keys_and_values_where_that_is_the_most(tiny: Callable[..., Any]) -> None:
+    facts = tiny("llama").facts
+    cache = 16_384 * 3 * 2 * facts.kv_heads * facts.head_width * 4
+    weights = facts.parameters * 4
+    assert estimate_answering_bytes(facts, "fp32") == 500 * 2**20 + weights + cache
+    assert estimate_training_bytes(facts, {}, 1, "fp32") == estimate_answering_bytes(facts, "fp32")
 
 
 @pytest.mark.parametrize(

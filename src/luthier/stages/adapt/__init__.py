@@ -5,39 +5,24 @@ from __future__ import annotations
 import operator
 from functools import partial
 
-from pydantic import Field, field_validator
-
 from luthier.core import config
-from luthier.core.budget import Stopwatch, parse_duration
+from luthier.core.budget import Stopwatch
 from luthier.core.errors import CompatibilityError, GuardError
 from luthier.core.listener import Listener, OnlyProgress, Tracker
 from luthier.core.run import RunDirectory
 from luthier.core.stages import config_class, run_stage
 from luthier.evaluation.statistics import Scores
-from luthier.models.source import DEFAULT_MODEL
+from luthier.models.cost import release_memory
 from luthier.reporting.blocks import Row
 from luthier.reporting.inline import escape
 from luthier.stages.adapt.calibration import calibrate
 from luthier.stages.adapt.choosing import Entry, choose, confirm
 from luthier.stages.adapt.plan import Candidate, Plan, make_plan
+from luthier.stages.adapt.recipe import Config
 from luthier.stages.adapt.report import show_candidates, show_plan, write_reports
-from luthier.stages.material import DataConfig, Material, read_material
+from luthier.stages.material import Material, read_material
 
-
-class Config(config.Config):
-    """Recipe of a bake-off."""
-
-    data: DataConfig
-    model: str = Field(DEFAULT_MODEL, description="name, folder or run")
-    precision: str = Field("auto", description="fp32, bf16, or auto: bf16 where the machine computes in it")
-    target: float | None = Field(None, gt=0, le=1, description="score that would be good enough, e.g. 0.8")
-    budget_seconds: float = Field(600.0, description="time for everything, cumulative over resumes")
-    seed: int = Field(0, description="seed of initialisation and order")
-
-    @field_validator("budget_seconds", mode="before")
-    @classmethod
-    def _duration(cls, value: str | float) -> float:
-        return parse_duration(value)
+__all__ = ["Config", "plan_once", "run"]
 
 
 def run(config: Config, run: RunDirectory) -> None:
@@ -64,6 +49,7 @@ def plan_once(config: Config, material: Material, run: RunDirectory) -> Plan:
 
     def make() -> Plan:
         measured = calibrate(config.model, config.precision, material, run.listener, config.budget_seconds)
+        release_memory()
         return make_plan(config, material, measured)
 
     return run.once("plan", make, Plan.from_json)
@@ -101,6 +87,8 @@ def _attempt(candidate: Candidate, recipe: config.Config, child: RunDirectory) -
         run_stage(candidate.stage, recipe, child)
     except (CompatibilityError, GuardError) as error:
         return str(error)
+    finally:
+        release_memory()
     return ""
 
 

@@ -12,11 +12,11 @@ from luthier.core.errors import BudgetError
 from luthier.core.listener import Listener
 from luthier.core.types import Decoding, Request
 from luthier.data.render import Renderer
-from luthier.evaluation.opening import reading_weights
+from luthier.evaluation.opening import reading_weights, require_there
 from luthier.generation.engine import EngineTimes
 from luthier.generation.local import LocalModel
 from luthier.models.compatibility import check_compatible
-from luthier.models.cost import estimate_training_bytes, peak_memory_bytes
+from luthier.models.cost import estimate_training_bytes
 from luthier.models.load import load_model
 from luthier.models.readout_model import ReadoutModel
 from luthier.models.source import find_model
@@ -70,6 +70,7 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
         BudgetError: if the budget does not even suffice for the rivals without a model.
         CompatibilityError: if the model cannot be adapted this way.
     """
+    require_there(spec)
     source = find_model(spec, listener)
     check_compatible(source.facts(), [Lora(), SupervisedFineTuning()])
     if budget_seconds < _SHORTEST_SECONDS:
@@ -112,10 +113,7 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
         instruction_tokens=len(renderer.answer_ids(instruction)),
         answer_tokens=lengths.answer.mean,
         output_limit=lengths.limit,
-        memory_bytes=max(
-            estimate_training_bytes(model.facts, engine.trained, batch.micro_tokens, model.precision),
-            peak_memory_bytes(),
-        ),
+        memory_bytes=estimate_training_bytes(model.facts, engine.trained, step.largest_micro_batch, model.precision),
         precision=model.precision,
         layout=readout.layout if model.packs else f"rows: {model.why_rows}",
     )

@@ -29,6 +29,11 @@ class Entry:
         """The candidate's title."""
         return self.candidate.title
 
+    @property
+    def phrase(self) -> str:
+        """The candidate within a sentence."""
+        return f"the model {self.title}" if self.title.startswith(("as it is", "told")) else self.title
+
 
 @dataclass(frozen=True)
 class Choice:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from luthier.core.budget import format_duration
 from luthier.core.run import environment
 from luthier.reporting.quantities import size
 from luthier.stages.adapt.calibration import Calibration
+from luthier.stages.adapt.recipe import Config
 from luthier.stages.material import Material
-
-if TYPE_CHECKING:
-    from luthier.stages.adapt import Config
 
 _EPOCHS = (3.0, 2.0, 1.0, 0.5)
 """Passes tried from the most to the fewest; the recommended 2 to 4 where the budget allows."""
@@ -134,7 +132,11 @@ def _prompted(config: Config, material: Material, measured: Calibration) -> list
     return [
         Candidate("as_is", "as it is", "prompt", common, _answering(measured, rows, measured.prompt_tokens)),
         Candidate(
-            "told_format", "told the format", "prompt", common | {"tell_format": True}, _answering(measured, rows, told)
+            "told_format",
+            "told the format",
+            "prompt",
+            common | {"tell_format": True},
+            _answering(measured, rows, told),
         ),
     ]
 

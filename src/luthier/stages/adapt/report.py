@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from luthier.core.budget import format_duration
 from luthier.core.files import write_atomically
@@ -35,6 +35,7 @@ from luthier.reporting.markdown import to_markdown
 from luthier.reporting.quantities import size
 from luthier.stages.adapt.choosing import Choice, Entry, Proof
 from luthier.stages.adapt.plan import Plan
+from luthier.stages.adapt.recipe import Config
 from luthier.stages.blocks import (
     GLOSSARY,
     beside,
@@ -48,9 +49,6 @@ from luthier.stages.blocks import (
 )
 from luthier.stages.card import card_blocks
 from luthier.stages.material import Material
-
-if TYPE_CHECKING:
-    from luthier.stages.adapt import Config
 
 
 def show_plan(run: RunDirectory, config: Config, material: Material, plan: Plan) -> None:
@@ -152,7 +150,7 @@ def confirm_row(material: Material, choice: Choice, proof: Proof) -> Row:
     rows: list[list[CellLike]] = [[titles[name], score_cell(scores, metric)] for name, scores in proof.scores.items()]
     lines: list[str | Block] = [Table(columns, rows)]
     for rival, comparison in zip(choice.rivals, proof.comparisons, strict=True):
-        lines.append(escape(comparison.sentence(rival.title, choice.winner.title)))
+        lines.append(escape(comparison.sentence(rival.phrase, choice.winner.phrase)))
     if proof.target is not None:
         lines.append(escape(proof.target.sentence()))
     return Row("confirm", lines)
@@ -167,26 +165,26 @@ def verdict_block(material: Material, choice: Choice, proof: Proof) -> Verdict:
     shown = [c.verdict == "better" for c in proof.comparisons]
     if not winner.candidate.uses_model:
         best_model = next((r for r in choice.rivals if r.candidate.uses_model), None)
-        sentence = f"No language model tried here beats {winner.title}: {figures}."
+        sentence = f"No language model tried here beats {winner.phrase}: {figures}."
         if best_model is None:
-            sentence = f"Only rivals without a model were tried; {winner.title} is the best of them: {figures}."
+            sentence = f"Only rivals without a model were tried; {winner.phrase} is the best of them: {figures}."
         return Verdict(escape(sentence), "neutral" if best_model else "unknown", _details(choice, proof.comparisons))
-    word = "Tuning" if winner.candidate.stage == "tune" else f"The model {winner.title}"
+    word = "Tuning" if winner.candidate.stage == "tune" else "Prompting"
     if all(shown):
         return Verdict(
-            escape(f"{word} helped: {winner.title} is better than every rival, {figures}."),
+            escape(f"{word} helped: {winner.phrase} is better than every rival, {figures}."),
             "good",
             _details(choice, proof.comparisons),
         )
-    unbeaten = [rival.title for rival, better in zip(choice.rivals, shown, strict=True) if not better]
+    unbeaten = [rival.phrase for rival, better in zip(choice.rivals, shown, strict=True) if not better]
     sentence = (
-        f"Not shown: {winner.title} has {figures}, but it is not shown to be better than {' and '.join(unbeaten)}."
+        f"Not shown: {winner.phrase} has {figures}, but it is not shown to be better than {' and '.join(unbeaten)}."
     )
     return Verdict(escape(sentence), "unknown", _details(choice, proof.comparisons))
 
 
 def _details(choice: Choice, comparisons: Sequence[Comparison]) -> list[str]:
-    return [escape(c.sentence(r.title, choice.winner.title)) for r, c in zip(choice.rivals, comparisons, strict=True)]
+    return [escape(c.sentence(r.phrase, choice.winner.phrase)) for r, c in zip(choice.rivals, comparisons, strict=True)]
 
 
 def next_steps(run: RunDirectory, config: Config, choice: Choice) -> list[str]:

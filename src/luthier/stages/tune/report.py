@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from luthier.core.budget import format_duration
 from luthier.core.files import write_atomically
@@ -28,9 +28,7 @@ from luthier.stages.blocks import (
 )
 from luthier.stages.card import card_blocks
 from luthier.stages.material import Lengths, Material
-
-if TYPE_CHECKING:
-    from luthier.stages.tune import Config, Outcome
+from luthier.stages.tune.recipe import Config, Outcome
 
 _TONES: dict[str, Any] = {
     "better": "good",

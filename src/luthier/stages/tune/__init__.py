@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from luthier.adapters import ADAPTERS, default_learning_rate
-from luthier.core import config
 from luthier.core.errors import ConfigError
 from luthier.core.files import staged_folder
 from luthier.core.run import RunDirectory
@@ -18,62 +14,37 @@ from luthier.data.render import Renderer
 from luthier.evaluation.answerers import Prompted
 from luthier.evaluation.answering import collect_answers
 from luthier.evaluation.comparison import Comparison, compare
-from luthier.evaluation.opening import reading_weights
+from luthier.evaluation.opening import reading_weights, require_there
 from luthier.evaluation.statistics import Scores
 from luthier.generation.local import LocalModel, adapter_digest
 from luthier.models.compatibility import check_compatible
 from luthier.models.cost import estimate_training_bytes, peak_memory_bytes
 from luthier.models.load import load_model
 from luthier.models.readout_model import ReadoutModel
-from luthier.models.source import DEFAULT_MODEL, find_model, weights_digest
+from luthier.models.source import find_model, weights_digest
 from luthier.objectives import OBJECTIVES
 from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
 from luthier.stages.guards import WeightWatch, render_parts
-from luthier.stages.material import DataConfig, Material, measure_lengths, read_material
-from luthier.stages.tune_report import announce, write_reports
+from luthier.stages.material import Material, measure_lengths, read_material
+from luthier.stages.tune.recipe import Config, Outcome
+from luthier.stages.tune.report import announce, write_reports
 from luthier.training.checkpoints import Checkpoints
-from luthier.training.config import TrainingConfig
 from luthier.training.early_stopping import EarlyStopping
 from luthier.training.engine.single import SingleDeviceEngine
 from luthier.training.optim import Schedule
-from luthier.training.source import BatchConfig, PackedSource
+from luthier.training.source import PackedSource
 from luthier.training.speed import tokens_per_second
 from luthier.training.state import TrainingState, fit
 from luthier.training.tensorboard import TensorBoardLog
 from luthier.training.validation import validate
 
-
-class Config(config.Config):
-    """Recipe of a tuning run."""
-
-    data: DataConfig
-    model: str = Field(DEFAULT_MODEL, description="name, folder or run")
-    precision: str = Field(
-        "auto", description="fp32, bf16, or auto: bf16 compute with fp32 masters where the machine has it"
-    )
-    adapter: dict[str, Any] = Field(default_factory=lambda: {"method": "lora"}, description="method and its settings")
-    objective: str = Field("sft", description="what is minimised")
-    batch: BatchConfig = BatchConfig()
-    training: TrainingConfig = TrainingConfig()
-    seed: int = Field(0, description="seed of initialisation, order and dropout")
-    prove_on: Literal["choose", "confirm"] = Field(
-        "confirm", description="the part that before and after are measured on"
-    )
-    compare_before: bool = Field(True, description="also measure the model before tuning, and compare")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a tuning run found."""
-
-    after: Scores
-    before: Scores | None
-    comparison: Comparison | None
+__all__ = ["Config", "run"]
 
 
 def run(config: Config, run: RunDirectory) -> None:
     """Read, train, prove."""
     material = read_material(config.data, run)
+    require_there(config.model)
     source = find_model(config.model, run.listener)
     if source.adapter is not None:
         raise ConfigError(
@@ -107,7 +78,7 @@ def run(config: Config, run: RunDirectory) -> None:
 
     speed = run.once("speed", lambda: tokens_per_second(engine, work.work([r.batch() for r in tune[: 2 * 8]])[:2]))
     seconds = work.total_steps * sum(map(len, tune)) / work.steps_per_epoch / speed
-    prediction = estimate_training_bytes(model.facts, engine.trained, config.batch.micro_tokens, model.precision)
+    prediction = estimate_training_bytes(model.facts, engine.trained, work.largest_micro_batch, model.precision)
     run.update(
         lengths=lengths.to_json(),
         model={"name": source.base, "digest": model.digest, "precision": model.precision},

@@ -1,0 +1,26 @@
+"""The recipe of a bake-off."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from luthier.core import config
+from luthier.core.budget import parse_duration
+from luthier.models.source import DEFAULT_MODEL
+from luthier.stages.material import DataConfig
+
+
+class Config(config.Config):
+    """Recipe of a bake-off."""
+
+    data: DataConfig
+    model: str = Field(DEFAULT_MODEL, description="name, folder or run")
+    precision: str = Field("auto", description="fp32, bf16, or auto: bf16 where the machine computes in it")
+    target: float | None = Field(None, gt=0, le=1, description="score that would be good enough, e.g. 0.8")
+    budget_seconds: float = Field(600.0, description="time for everything, cumulative over resumes")
+    seed: int = Field(0, description="seed of initialisation and order")
+
+    @field_validator("budget_seconds", mode="before")
+    @classmethod
+    def _duration(cls, value: str | float) -> float:
+        return parse_duration(value)

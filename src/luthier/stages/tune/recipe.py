@@ -1,0 +1,44 @@
+"""The recipe of a tuning run, and what such a run finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from luthier.core import config
+from luthier.evaluation.comparison import Comparison
+from luthier.evaluation.statistics import Scores
+from luthier.models.source import DEFAULT_MODEL
+from luthier.stages.material import DataConfig
+from luthier.training.config import TrainingConfig
+from luthier.training.source import BatchConfig
+
+
+class Config(config.Config):
+    """Recipe of a tuning run."""
+
+    data: DataConfig
+    model: str = Field(DEFAULT_MODEL, description="name, folder or run")
+    precision: str = Field(
+        "auto", description="fp32, bf16, or auto: bf16 compute with fp32 masters where the machine has it"
+    )
+    adapter: dict[str, Any] = Field(default_factory=lambda: {"method": "lora"}, description="method and its settings")
+    objective: str = Field("sft", description="what is minimised")
+    batch: BatchConfig = BatchConfig()
+    training: TrainingConfig = TrainingConfig()
+    seed: int = Field(0, description="seed of initialisation, order and dropout")
+    prove_on: Literal["choose", "confirm"] = Field(
+        "confirm", description="the part that before and after are measured on"
+    )
+    compare_before: bool = Field(True, description="also measure the model before tuning, and compare")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a tuning run found."""
+
+    after: Scores
+    before: Scores | None
+    comparison: Comparison | None
