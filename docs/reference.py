@@ -230,6 +230,17 @@ def built_in() -> str:
     return table(["name", "parameters", "context", "licence", "download", "on disk", "good for"], rows)
 
 
+def public() -> str:
+    """Return the table of well-known public models."""
+    from luthier.models.public_table import PUBLIC_MODELS
+
+    rows = [
+        [f"`{m.name}`", f"{m.parameters / 1e6:,.0f} M", f"{m.facts.context:,}", m.licence, m.access, "not tried"]
+        for m in PUBLIC_MODELS
+    ]
+    return table(["name", "parameters", "context", "licence", "access", "tried"], rows)
+
+
 def packing() -> str:
     """Return the support matrix of families that pack, from the table and the tiny models that are tested."""
     from luthier.models.facts import PACKING_FAMILIES
@@ -252,6 +263,7 @@ _MAKERS: dict[str, Callable[..., str]] = {
     "strategy": strategy,
     "metrics": metrics,
     "models": built_in,
+    "public": public,
     "packing": packing,
 }
 

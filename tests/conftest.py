@@ -26,12 +26,14 @@ def _ctrl_c_counts() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _digests_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Remember digests of tiny models in a folder of the test run, not in the user's cache."""
+def _records_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Remember digests and retention of tiny models in a folder of the test run, not in the user's cache."""
+    from luthier.evaluation.retention import base
     from luthier.models import source
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(source, "cache_folder", lambda: tmp_path_factory.getbasetemp() / "cache")
+        for module in (base, source):
+            patch.setattr(module, "cache_folder", lambda: tmp_path_factory.getbasetemp() / "cache")
         yield
 
 

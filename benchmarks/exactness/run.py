@@ -44,7 +44,8 @@ from luthier.data.render import Rendered, Renderer
 from luthier.data.sources import read_examples
 from luthier.data.splits import Parts, split
 from luthier.generation.engine import BatchEngine
-from luthier.generation.local import shared_prompt_batch
+from luthier.generation.scoring import Options, scoring_batch
+from luthier.generation.sequences import Turns
 from luthier.models.load import load_model
 from luthier.models.loaded import LoadedModel
 from luthier.models.readout_model import ReadoutModel, Work
@@ -199,7 +200,7 @@ def layouts() -> dict[str, Any]:
     answers = [renderer(model).answer_ids(e.reference) for e in parts().tune[:4]]
     cases = {
         "8 sequences": join([r.batch() for r in some]),
-        "one prompt, 4 answers": shared_prompt_batch(some[0].tokens[: some[0].prompt_length].tolist(), answers),
+        "one prompt, 4 answers": scoring_batch([Options(some[0].tokens[: some[0].prompt_length].tolist(), answers)]),
     }
     lines = []
     for exact in (False, True):
@@ -375,7 +376,7 @@ def greedy() -> dict[str, Any]:
     stops = sorted(write.template.stop_ids)
     found = {}
     for name, adapter in (("adapter", "default"), ("base", None)):
-        batched = BatchEngine(readout, adapter, frozenset(stops), lambda ids: "")
+        batched = BatchEngine(readout, adapter, Turns(frozenset(stops), lambda ids: ""), record_gaps=True)
         began = time.monotonic()
         jobs = batched.generate(prompts, [Decoding(LIMIT)] * len(prompts))
         own_seconds = time.monotonic() - began

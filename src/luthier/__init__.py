@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_PUBLIC = ("Run", "adapt", "answer", "compare", "evaluate", "load", "merge", "resume", "tune")
+_PUBLIC = ("Run", "adapt", "answer", "compare", "evaluate", "load", "merge", "resume", "runs", "tune")
 
 if TYPE_CHECKING:
-    from luthier.api import Run, adapt, answer, compare, evaluate, load, merge, resume, tune
+    from luthier.api import Run, adapt, answer, compare, evaluate, load, merge, resume, runs, tune
 
-__all__ = ["Run", "__version__", "adapt", "answer", "compare", "evaluate", "load", "merge", "resume", "tune"]
+__all__ = ["Run", "__version__", "adapt", "answer", "compare", "evaluate", "load", "merge", "resume", "runs", "tune"]
 
 
 def __getattr__(name: str) -> Any:

@@ -220,7 +220,7 @@ def plan(
     import tempfile
 
     from luthier.stages.adapt import plan_once
-    from luthier.stages.adapt.report import show_plan
+    from luthier.stages.adapt.screen import show_plan
     from luthier.stages.material import read_material
 
     recipe: Any = _adapt_recipe(data, model, target, budget, read, kind, precision, seed)
@@ -335,8 +335,8 @@ def answer(
 
 
 def compare(
-    base: str | Path,
-    *candidates: str | Path,
+    base: str | Path | Sequence[str | Path],
+    *candidates: str | Path | Sequence[str | Path],
     data: str | Path | None = None,
     metrics: Sequence[str] = (),
     margin: float | None = None,
@@ -347,8 +347,11 @@ def compare(
 ) -> list[Comparison]:
     """Compare answerers on the same rows: each candidate against the base, claims adjusted together.
 
+    Runs of one method with different seeds, as a list or joined by commas ("runs/1,runs/2"), stand for the method: the
+    verdict then holds for other seeds too.
+
     Args:
-        base: What is to be beaten: a run, a model, or an answers file.
+        base: What is to be beaten: a run, a model, an answers file, or a group of runs.
         candidates: What is compared with it.
         data: Labelled rows; without them runs are compared on the rows they were proved on.
         metrics: Metrics to compare by; the task's primary one by default.
@@ -363,9 +366,7 @@ def compare(
     if not candidates:
         raise ConfigError("compare needs two or more: luthier compare A B [C …].")
     section = data_section(data, read, kind, 0) if data is not None else None
-    return compare_all(
-        [str(s) for s in (base, *candidates)], section, metrics, margin, precision, listener or SilentListener()
-    )
+    return compare_all([base, *candidates], section, metrics, margin, precision, listener or SilentListener())
 
 
 def merge(run: str | Path, folder: str | Path | None = None) -> Path:
@@ -380,6 +381,7 @@ def merge(run: str | Path, folder: str | Path | None = None) -> Path:
 
     _require_there(run)
     directory = winner_of(RunDirectory.open(Path(run)))
+    directory = directory.named_run(str(directory.recipe.get("model"))) or directory
     if not (directory.path / "adapter").exists():
         raise RunError(f"{directory.path} has no adapter to merge.")
     target = Path(folder) if folder else directory.path / "merged"
@@ -403,3 +405,20 @@ def _require_there(spec: str | Path) -> None:
     from luthier.evaluation.opening import require_there
 
     require_there(str(spec))
+
+
+def runs(folder: str | Path = "runs") -> pandas.DataFrame:
+    """Return a line a run of a folder: run, stage, status, data, model, verdict, created_at, bytes, weights_bytes.
+
+    Args:
+        folder: Where the runs are; `runs`, the default one, may be missing.
+
+    Raises:
+        RunError: if there is no such folder.
+    """
+    import pandas
+
+    from luthier.stages.runs import COLUMNS, list_runs
+
+    found = pandas.DataFrame(list_runs(Path(folder)), columns=COLUMNS)
+    return found.assign(created_at=pandas.to_datetime(found["created_at"], utc=True))

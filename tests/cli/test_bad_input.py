@@ -352,6 +352,21 @@ def test_a_run_that_has_not_got_so_far(asked: Callable[..., str], files: Path, r
     assert status(run_copy) == "paused"
 
 
+def test_groups_that_are_none(asked: Callable[..., str], tuned: Path, place: Path) -> None:
+    for name in ("1", "2", "3"):
+        shutil.copytree(tuned, place / name)
+    place_for_one = "A group is runs with one comma between each two: runs/1,runs/2."
+    assert asked("compare", "1,,2", "3") == f"The group '1,,2' has an empty place. {place_for_one}"
+    assert asked("compare", "3", "1,2,") == f"The group '1,2,' has an empty place. {place_for_one}"
+    assert asked("compare", "1,./1", "3") == (
+        "The group '1,./1' has 1 twice. A group is runs with different seeds, each named once."
+    )
+    assert asked("compare", "1,2", "3,2") == (
+        "2 stands in 1,2 and in 3,2. Groups that are compared have no run in common."
+    )
+    assert asked("compare", "1,2.jsonl", "3") == "There is no answers file 2.jsonl."
+
+
 # -------------------------------------------------------------------------------------------------- answers files
 
 

@@ -13,7 +13,8 @@ from command_line import SETTINGS, done, luthier, refused
 
 from luthier import __version__
 
-VERBS = ("adapt", "tune", "evaluate", "compare", "chat", "data", "answer", "resume", "merge", "list", "env", "demo")
+VERBS = ("adapt", "tune", "evaluate", "compare", "chat", "data", "answer", "resume", "runs", "merge", "list", "env",
+         "demo")  # fmt: skip
 
 
 def test_help_shows_all_verbs_the_daily_ones_first() -> None:
@@ -102,6 +103,7 @@ def test_data_goes_to_stdout_and_progress_to_stderr(files: Path, model: Path, pl
         ("chat", "tuned"),
         ("data", "check", rows),
         ("data", "preview", rows, "-m", model, "-n", "1"),
+        ("runs",),
         ("list", "metrics"),
         ("env",),
     ]

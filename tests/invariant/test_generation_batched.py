@@ -11,8 +11,9 @@ import torch
 from measuring import PACKING
 
 from luthier.core.types import Decoding
-from luthier.generation.engine import BatchEngine, Generation
+from luthier.generation.engine import BatchEngine
 from luthier.generation.ordinary import OrdinaryEngine
+from luthier.generation.sequences import Generation, Turns
 from luthier.models.readout_model import ReadoutModel
 from luthier.models.readouts import NextTokenHits
 from luthier.segments import join, sequence_batch
@@ -30,8 +31,12 @@ def ragged(count: int, seed: int = 0) -> tuple[list[list[int]], list[Decoding]]:
     return prompts, [Decoding(max_tokens=int(draw.integers(1, 21))) for _ in range(count)]
 
 
+def turns(stops: frozenset[int] = STOPS) -> Turns:
+    return Turns(stops, lambda ids: "")
+
+
 def engine(model: Any, batch: int = 32, stops: frozenset[int] = STOPS) -> BatchEngine:
-    return BatchEngine(ReadoutModel(model), None, stops, lambda ids: "", batch)
+    return BatchEngine(ReadoutModel(model), None, turns(stops), batch, record_gaps=True)
 
 
 def near_ties(found: Sequence[Generation], wanted: Sequence[Generation]) -> int:
@@ -102,7 +107,7 @@ def test_decoding_agrees_with_reading_the_whole_text(tiny: Callable[..., Any], f
 def test_packed_decoding_agrees_with_the_models_own_cache(tiny: Callable[..., Any]) -> None:
     model = tiny("gemma3_text")
     prompts, decodings = ragged(8, seed=4)
-    ordinary = OrdinaryEngine(ReadoutModel(model), None, STOPS, lambda ids: "").generate(prompts, decodings)
+    ordinary = OrdinaryEngine(ReadoutModel(model), None, turns()).generate(prompts, decodings)
     assert [job.tokens for job in engine(model, 8).generate(prompts, decodings)] == [job.tokens for job in ordinary]
 
 
@@ -125,3 +130,37 @@ def test_sampling_repeats_with_its_seed_in_any_batch(tiny: Callable[..., Any]) -
 
     assert sample(0, 6) == sample(0, 2)
     assert sample(0, 6) != sample(1, 6)
+
+
+@pytest.mark.parametrize("family", PACKING)
+@pytest.mark.parametrize("users", [3, 12])
+def test_shared_beginnings_change_nothing(tiny: Callable[..., Any], family: str, users: int) -> None:
+    # A block for all, a second one for half of them, equal prompts; few users are copied, many look at the block.
+    model = tiny(family)
+    draw = np.random.default_rng(7)
+    block, second = draw.integers(3, 259, 40).tolist(), draw.integers(3, 259, 20).tolist()
+    own = [draw.integers(3, 259, int(draw.integers(1, 9))).tolist() for _ in range(users)]
+    prompts = [block + (second if i % 2 else []) + tokens for i, tokens in enumerate(own)]
+    prompts += [prompts[0], prompts[1], own[0]]
+    decodings = [Decoding(8)] * len(prompts)
+    alone = [engine(model, 1).generate([prompt], [Decoding(8)])[0] for prompt in prompts]
+    shared = engine(model, 5)
+    found = shared.generate(prompts, decodings)
+    assert near_ties(found, alone) <= 1
+    assert [job.cached_tokens for job in alone] == [0] * len(prompts)
+    assert sum(job.cached_tokens for job in found) >= (users + 1) * len(block)
+    read = sum(map(len, prompts)) - sum(job.cached_tokens for job in found)
+    assert (shared.times.prefill_tokens, shared.times.cached_tokens) == (read, sum(map(len, prompts)) - read)
+
+
+def test_slots_are_used_again(tiny: Callable[..., Any]) -> None:
+    # 40 sequences of very different lengths in 8 slots: far fewer steps than 5 batches that wait for their longest.
+    model = tiny("llama")
+    prompts, _ = ragged(40, seed=8)
+    limits = [60 if i % 8 == 0 else 4 for i in range(40)]
+    decodings = [Decoding(limit) for limit in limits]
+    told: list[int] = []
+    found = engine(model, 8, stops=frozenset()).generate(prompts, decodings, told.append)
+    assert [len(job.tokens) for job in found] == limits
+    assert sum(told) == 40
+    assert len(told) < 5 * 60 / 2

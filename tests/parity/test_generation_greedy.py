@@ -19,6 +19,7 @@ from luthier.adapters import ADAPTERS
 from luthier.core.types import Decoding
 from luthier.generation import sampling
 from luthier.generation.engine import BatchEngine
+from luthier.generation.sequences import Turns
 from luthier.models.readout_model import ReadoutModel, Work
 from luthier.models.readouts import TokenLogps
 from luthier.objectives.supervised import SupervisedFineTuning
@@ -80,7 +81,9 @@ def test_batched_answers_are_those_of_generate_one_at_a_time(
         )
         best = [step[0].topk(2).values for step in out.logits]
         answers.append({"tokens": out.sequences[0, len(prompt) :].tolist(), "gaps": [float(b[0] - b[1]) for b in best]})
-    engine = BatchEngine(ReadoutModel(tiny(family)), None, frozenset(STOPS), lambda ids: "", batch=20)
+    engine = BatchEngine(
+        ReadoutModel(tiny(family)), None, Turns(frozenset(STOPS), lambda ids: ""), slots=20, record_gaps=True
+    )
     compare(engine.generate(prompts, [Decoding(6)] * 64), answers)
 
 
@@ -99,9 +102,9 @@ def test_a_saved_adapter_answers_alike_in_a_plain_script(
 
     prompts, probes = ragged(64), ragged(70)[64:]
     readout.eval()
-    jobs = BatchEngine(readout, "default", frozenset(STOPS), lambda ids: "", batch=20).generate(
-        prompts, [Decoding(LIMIT)] * 64
-    )
+    jobs = BatchEngine(
+        readout, "default", Turns(frozenset(STOPS), lambda ids: ""), slots=20, record_gaps=True
+    ).generate(prompts, [Decoding(LIMIT)] * 64)
     answers, logits = plainly(
         tmp_path,
         {

@@ -13,14 +13,14 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 
 def at_call(
-    owner: Any, name: str, count: int, number: int, counts: Callable[[Mapping[str, Any]], bool] = lambda options: True
+    owner: Any, name: str, count: int, number: int, counts: Callable[..., bool] = lambda *_, **__: True
 ) -> None:
     """Send the signal when a method is called for the `count`-th time, before it does anything."""
     original: Callable[..., Any] = getattr(owner, name)
@@ -28,7 +28,7 @@ def at_call(
 
     def counted(*arguments: Any, **options: Any) -> Any:
         nonlocal calls
-        calls += counts(options)
+        calls += counts(*arguments, **options)
         if calls == count:
             os.kill(os.getpid(), number)
         return original(*arguments, **options)
@@ -41,15 +41,19 @@ def install(place: str, count: int, number: int) -> None:
     if place == "backward":  # of a micro-batch that is not its step's last: in the middle of an accumulation
         from luthier.training.engine.single import SingleDeviceEngine
 
-        at_call(SingleDeviceEngine, "backward", count, number, lambda options: not options["last"])
+        at_call(SingleDeviceEngine, "backward", count, number, lambda *_, **options: not options["last"])
     elif place == "update":  # between the gradient and the new weights
         from luthier.training.engine.single import SingleDeviceEngine
 
         at_call(SingleDeviceEngine, "update", count, number)
     elif place == "wave":  # of an evaluation, before its rows are computed
+        from luthier.evaluation import answering
         from luthier.evaluation.answerers import Prompted
 
-        at_call(Prompted, "answer", count, number)
+        def of_a_model(answerer: Any, *_: Any) -> bool:
+            return isinstance(answerer, Prompted)
+
+        at_call(answering, "_answer_wave", count, number, of_a_model)
     elif place == "sync":  # a file is written, but not yet known to be on disk
         at_call(os, "fsync", count, number)
     else:

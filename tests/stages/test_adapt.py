@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,10 @@ from luthier.evaluation.opening import examples_of, open_answerer
 from luthier.evaluation.statistics import Scores, against_target
 from luthier.training.source import BatchConfig
 
-CANDIDATES = ["most_frequent", "tfidf", "as_is", "told_format", "lora"]
+CANDIDATES = [
+    "most_frequent", "tfidf", "as_is", "told_format", "held_to_format", "few_shot_random", "few_shot_nearest",
+    "lora_fewer", "lora", "tuned_held",
+]  # fmt: skip
 METRICS = ("exact_match", "json_field_f1", "json_validity", "empty", "cut")
 
 
@@ -55,7 +59,8 @@ def test_every_candidate_is_a_finished_run_of_its_own(adapted: Path) -> None:
         assert status(child) == "finished"
         assert len(read_answers(child / "evaluation" / "choose.jsonl")) == 14
     lora = manifest(adapted / "children" / "lora")
-    assert read_json(adapted / "steps" / "plan.json")["candidates"][-1]["title"] == "LoRA r16, 3 epochs"
+    titles = [candidate["title"] for candidate in plan["candidates"]]
+    assert titles[-3:] == ["LoRA r16, 1 epoch", "LoRA r16, 3 epochs", "LoRA + schema"]
     assert lora["plan"]["iterations"] == 3 * math.ceil(36 / BatchConfig().size_for(36))
 
 
@@ -87,7 +92,7 @@ def test_confirm_is_answered_by_the_winner_and_its_rivals_alone_and_after_the_ch
     kinds = {name.removeprefix("confirm_") in ("most_frequent", "tfidf") for name in answered}
     assert kinds == {True, False}  # one of each kind: the model is held against the best rival without one
     for child in (adapted / "children").iterdir():  # no candidate has seen a row of confirm
-        assert runs_in(child / "evaluation") == ["choose.jsonl", "timings.jsonl"]
+        assert runs_in(child / "evaluation") == ["choose.jsonl", "timings.jsonl"], child.name
     last_choice = max((child / "steps" / "scores_choose.json").stat().st_mtime_ns
                       for child in (adapted / "children").iterdir())  # fmt: skip
     first_proof = min((adapted / "evaluation" / f"{name}.jsonl").stat().st_mtime_ns for name in answered)
@@ -165,12 +170,13 @@ def test_the_next_commands_work_as_they_stand(files: Path, model: Path, place: P
 
 def test_a_budget_too_small_for_the_model_keeps_the_rivals_without_one(files: Path, model: Path, place: Path) -> None:
     called = done("adapt", files / "labels.csv", "-m", model, "--budget", "15s")
-    for title in ("as it is", "told the format", "LoRA"):
+    titles = ["as it is", "held to the labels", "4 examples + labels", "LoRA"]
+    for title in titles:
         assert f"left out: {title} (15 s are too few to look at a model; try --budget 10m)" in called.said
     assert runs_in(place / "runs" / "1" / "children") == ["most_frequent", "tfidf"]
     assert "Only rivals without a model were tried" in called.said
     plan = read_json(place / "runs" / "1" / "steps" / "plan.json")
-    assert [title for title, _ in plan["left_out"]] == ["as it is", "told the format", "LoRA"]
+    assert [title for title, _ in plan["left_out"]] == titles
     assert "LoRA: 15 s are too few" in page_text(place / "runs" / "1")
 
 
@@ -187,7 +193,7 @@ def test_plan_shows_and_leaves_nothing(files: Path, model: Path, place: Path) ->
     called = done("adapt", files / "labels.csv", "-m", model, "--budget", "1h", "--plan", "--json")
     assert [candidate["name"] for candidate in called.json["candidates"]] == CANDIDATES
     assert called.json["left_out"] == []
-    assert "5 candidates, about" in called.err
+    assert "10 candidates, about" in called.err
     assert "30 to tune | 15 to choose | 15 to confirm" in called.err
     assert runs_in(place) == []
 
@@ -224,10 +230,10 @@ def test_a_candidate_that_comes_too_late_is_left_out_for_good(files: Path, model
     run = place / "run"
     import shutil
 
-    for name in ("told_format", "lora"):
+    for name in set(CANDIDATES) - {"most_frequent", "tfidf", "as_is"}:
         shutil.rmtree(run / "children" / name)
         for step in ("skipped", "problem"):
-            (run / "steps" / f"{step}_{name}.json").unlink()
+            (run / "steps" / f"{step}_{name}.json").unlink(missing_ok=True)
     for name in ("report.html", "card.md"):
         (run / name).unlink(missing_ok=True)
     RunDirectory(run).update(status="paused")
@@ -285,20 +291,23 @@ def test_where_tuning_wins_the_run_is_the_tuned_model(
 ) -> None:
     """A model that knows other names for the labels learns the new ones; chat, answer, merge mean its adapter."""
     from luthier.adapters.lora import Lora
-    from luthier.stages.adapt import plan
+    from luthier.stages.adapt.candidates import Candidates
 
+    lora = Candidates.lora
     monkeypatch.setattr(Lora, "default_learning_rate", 1e-2)
-    monkeypatch.setattr(plan, "_EPOCHS", (10.0,))
+    monkeypatch.setattr(Candidates, "lora", lambda self, epochs, name="lora": lora(self, 10.0, name))
     renamed = {"billing": "money", "shipping": "post", "other": "else"}
     write_rows(place / "rows.csv", [row | {"label": renamed[row["label"]]} for row in label_rows()])
     called = done("adapt", "rows.csv", "-m", taught, "--budget", "1h", "--precision", "fp32", "--json")
     run = place / "runs" / "1"
-    assert called.json["chosen"] == "children/lora"
-    assert called.json["scores"]["confirm_lora"]["accuracy"]["value"] > 0.9
-    assert "Tuning helped: LoRA r16, 10 epochs is better than every rival" in " ".join(called.err.split())
+    winner = called.json["chosen"].removeprefix("children/")
+    assert winner in ("lora_fewer", "lora", "tuned_held")
+    assert called.json["scores"][f"confirm_{winner}"]["accuracy"]["value"] > 0.9
+    assert "Tuning helped: LoRA" in " ".join(called.err.split())
+    assert "forgetting: no worse than 5 points: " in " ".join(called.err.split())
     claims = called.json["verdict"]["comparisons"]
     assert [claim["verdict"] for claim in claims] == ["better"] * len(claims)
-    assert '"children/lora/adapter")' in (run / "card.md").read_text()
+    assert re.search(r'"children/lora(_fewer)?/adapter"\)', (run / "card.md").read_text())
     assert done("chat", run, stdin="big invoice red sour old 3\n").out == "money\n"
     assert done("merge", run, "--to", "plain").code == 0
     assert done("chat", "plain", stdin="big invoice red sour old 3\n").out == "money\n"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from command_line import (
+    SETTINGS,
     done,
     json_lines,
     label_rows,
@@ -227,3 +229,61 @@ def test_compare_scores_equal_evaluate_scores(files: Path, place: Path) -> None:
     assert "Unknown metric 'exact'." in text
     assert "Did you mean 'exact_match'?" in text
     assert luthier("compare", "a.jsonl").code == 2
+
+
+# ------------------------------------------------------------------------------------------------ compare over seeds
+
+
+def test_groups_of_runs_are_compared_as_methods(files: Path, place: Path) -> None:
+    wrong = {"a1": range(15), "a2": range(2, 18), "a3": range(1, 15), "b1": range(2), "b2": range(1), "b3": range(1, 4)}
+    for name, rows in wrong.items():
+        answers_file(place / f"{name}.jsonl", right_but(set(rows)))
+    base, candidate = ("a1.jsonl,a2.jsonl,a3.jsonl", "b1.jsonl, b2.jsonl,b3.jsonl")
+    called = done("compare", base, candidate, "--data", files / "labels.csv", "--json")
+    (claim,) = called.json
+    assert (claim["base"], claim["candidate"]) == (base, candidate.replace(" ", ""))
+    assert claim["base_seeds"] == pytest.approx([45 / 60, 44 / 60, 46 / 60])
+    assert claim["candidate_seeds"] == pytest.approx([58 / 60, 59 / 60, 57 / 60])
+    assert (claim["base_value"], claim["candidate_value"]) == (pytest.approx(0.75), pytest.approx(58 / 60))
+    assert (claim["generalises_over"], claim["verdict"]) == ("examples and seeds", "better")
+    said = " ".join(called.err.split())
+    assert "3 seeds, 73 % to 77 %" in said
+    assert "3 seeds, 95 % to 98 %" in said
+    assert f"The method of {candidate.replace(' ', '')} is better than the method of {base}: accuracy 96.7 %" in said
+    assert "for other seeds, on such rows." in said
+    as_lists = public.compare(base.split(","), [place / f"b{i}.jsonl" for i in (1, 2, 3)], data=files / "labels.csv")
+    assert (as_lists[0].p_value, as_lists[0].interval.low) == (claim["p_value"], claim["interval"]["low"])
+
+
+def test_single_runs_are_two_models_and_say_so(files: Path, place: Path) -> None:
+    answers_file(place / "a.jsonl", right_but(set(range(12))))
+    answers_file(place / "b,c.jsonl", right_but(set(range(1))))  # a comma in a name that exists is no group
+    called = done("compare", "a.jsonl", "b,c.jsonl", "--data", files / "labels.csv", "--json")
+    assert (called.json[0]["candidate"], called.json[0]["candidate_seeds"]) == ("b,c.jsonl", [])
+    assert called.json[0]["generalises_over"] == "examples"
+    assert "holds for these two models on such rows" in " ".join(called.err.split())
+
+
+def test_a_model_against_its_runs_with_two_seeds(tuned: Path, files: Path, model: Path, place: Path) -> None:
+    done("tune", files / "labels.csv", "-m", model, "--run", "seed1", "--seed", "1", "compare_before=false", *SETTINGS)
+    (claim,) = public.compare(model, [tuned, "seed1"], data=files / "labels.csv")
+    assert claim.candidate == f"{tuned},seed1"
+    assert claim.candidate_value == pytest.approx(sum(claim.candidate_seeds) / 2)
+    assert (claim.base_seeds, claim.claims, claim.generalises_over) == ((), 1, "examples and seeds")
+
+
+def test_copies_of_one_run_are_no_seeds(tuned: Path, taught: Path, place: Path) -> None:
+    shutil.copytree(tuned, place / "copy")
+    assert refused("compare", f"{tuned},copy", taught) == (
+        f"luthier: {tuned} and copy are the same model. A group is runs of one method with different seeds: tune with "
+        "--seed 1, --seed 2 and so on."
+    )
+    text = refused("compare", tuned, taught)
+    assert f"{tuned} and {taught} were not measured on the same examples:" in text
+
+
+def test_answers_that_are_all_the_same_are_told(files: Path, place: Path) -> None:
+    for name, wrong in (("a1", {1}), ("a2", {1}), ("b", {2})):
+        answers_file(place / f"{name}.jsonl", right_but(wrong))
+    called = done("compare", "a1.jsonl,a2.jsonl", "b.jsonl", "--data", files / "labels.csv")
+    assert "a1.jsonl and a2.jsonl hold the same answers. If one is a copy of the other" in called.said

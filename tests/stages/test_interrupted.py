@@ -249,9 +249,9 @@ def test_adapt_killed_in_an_evaluation(
 def test_adapt_killed_while_confirming(
     rows: Path, model: Path, place: Path, interrupted: Interrupt, adapt_whole: Path
 ) -> None:
-    """Six waves are the candidates', the eighth is the second one on confirm: the choice is not made again."""
+    """Sixteen waves are the candidates', the eighteenth is the second one on confirm: the choice is not made again."""
     assert (
-        interrupted("wave", 8, "SIGKILL", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h").code == KILLED
+        interrupted("wave", 18, "SIGKILL", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h").code == KILLED
     )
     chosen = manifest(place / "run")["chosen"]
     assert not (place / "run" / "report.html").exists()

@@ -7,14 +7,17 @@ from dataclasses import replace
 import pytest
 
 from luthier.data.shipped import shipped_data
+from luthier.evaluation.retention import questions
 from luthier.stages.adapt import Config
 from luthier.stages.adapt.calibration import Calibration
 from luthier.stages.adapt.plan import Plan, make_plan
 from luthier.stages.material import Material, read_material
 
-# 70 rows to choose, 90 to confirm. A prompted candidate: 10 + 1.2 x 70 x (100 / 1000 + 50 / 100) = 60.4 s.
-# LoRA: 10 + 1.2 x 70 x (100 / 1000 + 40 x 1.25 / 100) = 60.4 s to answer, and to learn
-# 1.2 x (epochs x 20000 + looks x 7500 / 3) / 400.
+# 70 rows to choose, 90 to confirm; answers of 40 tokens, up to 50.
+# A prompted candidate: 10 to load + 1.2 x (70 x (100 / 1000 + 50 / 100) + 5 x 100 / 1000 alone) = 61 s; so is one held to
+# the schema (40 x 1.25 = 50 tokens), one with the same demonstrations for all, and the answers of a tuned one.
+# Nearest demonstrations are read for each row: 4 x 140 tokens more: 10 + 1.2 x (70 x 1.16 + 5 x 0.66) = 111.4 s.
+# LoRA: 61 to answer, and to learn 1.2 x (epochs x 20000 + looks x 7500 / 3) / 400.
 MEASURED = Calibration(
     usable=True,
     load_seconds=10.0,
@@ -51,51 +54,70 @@ def _titles(plan: Plan) -> list[str]:
 
 def test_the_figures_by_hand(material: Material) -> None:
     plan = _planned("1h", material)
-    as_is, told, lora = plan.candidates[2:]
-    assert as_is.seconds == told.seconds == pytest.approx(60.4)
-    # three epochs with four looks: 1.2 x (60000 + 4 x 7500 / 3) / 400 = 210
-    assert lora.seconds == pytest.approx(60.4 + 210)
-    # confirm: report 3 s, and 10 + 1.2 x 90 x 0.6 = 74.8 s for each of the two
-    assert plan.confirm_seconds == pytest.approx(3 + 2 * 74.8)
+    seconds = {candidate.name: candidate.seconds for candidate in plan.candidates}
+    assert seconds == {
+        "most_frequent": 2,
+        "tfidf": 2,
+        **dict.fromkeys(["as_is", "told_format", "held_to_format", "few_shot_random", "tuned_held"], pytest.approx(61)),
+        "few_shot_nearest": pytest.approx(111.4),
+        "lora_fewer": pytest.approx(61 + 67.5),  # one epoch, one look: 1.2 x 22500 / 400
+        "lora": pytest.approx(61 + 210),  # three epochs with four looks: 1.2 x (60000 + 10000) / 400
+    }
+    # confirm: report 3 s, the tuned one 10 + 1.2 x (90 x 0.6 + 0.5) = 75.4 s, the prompted one, with the nearest
+    # demonstrations if they win, 10 + 1.2 x (90 x 1.16 + 3.3) = 139.24 s; the general questions, 60 tokens each and
+    # answers up to 32, before and after: 2 x (10 + 1.2 x (240 x 0.38 + 5 x 0.06)).
+    assert len(questions()) == 240
+    assert plan.confirm_seconds == pytest.approx(3 + 75.4 + 139.24 + 2 * (10 + 1.2 * (240 * 0.38 + 0.3)))
+
+
+ALL = ["as it is", "told the format", "told the schema", "4 examples + schema", "4 nearest examples + schema"]
 
 
 @pytest.mark.parametrize(
-    ("budget", "titles"),
+    ("budget", "titles", "forgetting"),
     [
-        ("1h", ["as it is", "told the format", "LoRA r16, 3 epochs"]),
-        ("500s", ["as it is", "told the format", "LoRA r16, 2 epochs"]),  # 14 + 2 x 60.4 + 60.4 + 150 + 152.6 = 498
-        ("497s", ["as it is", "told the format", "LoRA r16, 1 epoch"]),
-        ("380s", ["told the format", "LoRA r16, 1 epoch"]),
-        ("260s", ["LoRA r16, 1 epoch"]),
-        ("160s", ["told the format"]),
-        ("100s", []),
+        ("1h", [*ALL, "LoRA r16, 1 epoch", "LoRA r16, 3 epochs", "LoRA + schema"], True),
+        ("20m", [*ALL[:4], "LoRA r16, 1 epoch", "LoRA r16, 3 epochs", "LoRA + schema"], True),
+        ("15m", ["as it is", *ALL[2:4], "LoRA r16, 3 epochs"], True),
+        ("600s", ["as it is", *ALL[2:4], "LoRA r16, 2 epochs"], False),
+        ("400s", ["told the schema", "LoRA r16, 1 epoch"], False),
+        ("300s", ["as it is", *ALL[2:4]], False),
+        ("160s", ["told the schema"], False),
+        ("100s", [], False),
     ],
 )
-def test_tuning_goes_before_the_uninformed_prompt(budget: str, titles: list[str], material: Material) -> None:
+def test_what_tells_most_is_granted_first(budget: str, titles: list[str], forgetting: bool, material: Material) -> None:
     plan = _planned(budget, material)
     assert _titles(plan) == titles
+    assert plan.retention == forgetting
     assert plan.seconds + MEASURED.load_seconds <= _config(budget).budget_seconds
-    assert len(plan.left_out) == 3 - len(titles)
+    left_out = {title for title, _ in plan.left_out}
+    assert len(left_out) == len(plan.left_out)
+    assert not left_out & set(titles)
+    assert ("forgetting" in left_out) == (not forgetting and "LoRA" in " ".join(titles))
+    assert ("LoRA" in left_out) == (not any("LoRA r16" in title for title in titles))
 
 
 def test_what_is_left_out_says_which_budget_would_fit_it(material: Material) -> None:
-    plan = _planned("380s", material)
-    (title, reason) = plan.left_out[0]
-    assert title == "as it is"
-    minutes = int(reason.split("--budget ")[1].split("m")[0])
-    assert "as it is" in _titles(_planned(f"{minutes}m", material))
+    for title, reason in _planned("400s", material).left_out:
+        minutes = int(reason.split("--budget ")[1].split("m")[0])
+        assert minutes * 60 > 400
+        plan = _planned(f"{minutes}m", material)
+        assert title in [*_titles(plan), "forgetting" if plan.retention else ""]
+        assert title not in _titles(_planned(f"{minutes - 1}m", material)) or minutes == 7
 
 
 def test_a_model_too_large_for_the_machine_is_not_tuned(material: Material) -> None:
     plan = _planned("1h", material, replace(MEASURED, memory_bytes=10**15))
-    assert _titles(plan) == ["as it is", "told the format"]
+    assert _titles(plan) == ALL
+    assert not plan.retention
     assert any("of memory" in reason for _, reason in plan.left_out)
 
 
 def test_without_a_look_at_the_model_only_rivals_without_one_remain(material: Material) -> None:
     plan = _planned("19s", material, Calibration(usable=False))
     assert [candidate.title for candidate in plan.candidates] == ["most frequent answer", "TF-IDF"]
-    assert [title for title, _ in plan.left_out] == ["as it is", "told the format", "LoRA"]
+    assert [title for title, _ in plan.left_out] == ["as it is", "told the schema", "4 examples + schema", "LoRA"]
 
 
 def test_a_plan_survives_being_stored(material: Material) -> None:

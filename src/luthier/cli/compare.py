@@ -13,13 +13,19 @@ from luthier.cli.session import perform
 EXAMPLES = (
     "Examples:\n\n  luthier compare runs/1 runs/2\n\n  luthier compare a.jsonl b.jsonl --data tickets.csv "
     "--metrics exact_match\n\n"
-    "  luthier compare smollm2-135m-instruct runs/1 --data new_tickets.csv --cluster customer"
+    "  luthier compare smollm2-135m-instruct runs/1 --data new_tickets.csv --cluster customer\n\n"
+    "  luthier compare runs/a1,runs/a2,runs/a3,runs/a4 runs/b1,runs/b2,runs/b3,runs/b4"
 )
 
 
 def compare(
     what: Annotated[
-        list[str], typer.Argument(metavar="A B [C ...]", help="Runs, models or answers files; A is to be beaten.")
+        list[str],
+        typer.Argument(
+            metavar="A B [C ...]",
+            help="Runs, models or answers files; A is to be beaten. Runs of one method with different seeds, joined by "
+            "commas, stand for the method.",
+        ),
     ],
     data: Annotated[
         str | None, typer.Option("--data", help="Labelled rows. [default: the rows that runs were proved on]")
@@ -38,7 +44,11 @@ def compare(
     id: options.Id = None,
     skip_bad: options.SkipBad = False,
 ) -> None:
-    """Compare runs, models or finished answers, paired on the same rows."""
+    """Compare runs, models or finished answers, paired on the same rows.
+
+    Two single runs are two models. Groups of runs with different seeds (A1,A2,A3 B1,B2,B3) are two methods: the verdict
+    then holds for other seeds too.
+    """
     from luthier import api
 
     read = options.reading(prompt, answer, system, cluster, id, None, skip_bad)

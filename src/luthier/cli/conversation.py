@@ -26,7 +26,7 @@ def talk(
     """
     from luthier.evaluation.opening import open_chat
 
-    model, instruction, limit = open_chat(what, precision=precision, listener=listener)
+    model, limit = open_chat(what, precision=precision, listener=listener)
     decoding = Decoding(max_tokens or limit, temperature)
     interactive = source.isatty()
     if interactive:
@@ -36,7 +36,7 @@ def talk(
     while (question := _ask(source, screen, interactive)) is not None:
         if not question:
             continue
-        turn = Message("user", f"{instruction}\n\n{question}" if instruction else question)
+        turn = Message("user", question)
         pieces: list[str] = []
         try:
             for piece in model.stream(Request((*said, turn) if remember else (turn,), decoding)):

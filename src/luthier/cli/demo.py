@@ -11,7 +11,7 @@ from luthier.cli.session import perform
 
 
 def demo(
-    budget: Annotated[str, typer.Option("--budget", "-b", help="Time for everything.")] = "8m",
+    budget: Annotated[str, typer.Option("--budget", "-b", help="Time for everything.")] = "9m",
     run: options.RunPath = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,

@@ -22,12 +22,11 @@ def list_(
     """List what there is to choose from, with a line about each."""
 
     def work(listener: Any, stop: object) -> list[dict[str, str]]:
-        from luthier.reporting.blocks import Column, Table
-        from luthier.stages.catalogue import catalogue
+        from luthier.stages.catalogue import blocks_of, catalogue
 
         entries = catalogue(what)
-        names = list(entries[0])
-        listener.show(Table([Column(name) for name in names], [[entry[name] for name in names] for entry in entries]))
+        for block in blocks_of(what, entries):
+            listener.show(block)
         return entries
 
     perform(as_json, work)

@@ -6,7 +6,22 @@ import os
 
 import typer
 
-from luthier.cli import adapt, answer, chat, compare, data, demo, env, evaluate, listing, merge, resume, tune
+from luthier.cli import (
+    adapt,
+    answer,
+    chat,
+    compare,
+    data,
+    demo,
+    env,
+    evaluate,
+    listing,
+    merge,
+    resume,
+    runs,
+    show,
+    tune,
+)
 
 _LIVED_IN = "The verbs people live in"
 _FURTHER = "Further verbs"
@@ -31,6 +46,8 @@ app.command("chat", rich_help_panel=_LIVED_IN, epilog=chat.EXAMPLES)(chat.chat)
 app.add_typer(data.app, name="data", rich_help_panel=_LIVED_IN)
 app.command("answer", rich_help_panel=_FURTHER, epilog=answer.EXAMPLES)(answer.answer)
 app.command("resume", rich_help_panel=_FURTHER, epilog=resume.EXAMPLES)(resume.resume)
+app.command("runs", rich_help_panel=_FURTHER, epilog=runs.EXAMPLES)(runs.runs)
+app.command("show", rich_help_panel=_FURTHER, epilog=show.EXAMPLES)(show.show)
 app.command("merge", rich_help_panel=_FURTHER, epilog=merge.EXAMPLES)(merge.merge)
 app.command("list", rich_help_panel=_FURTHER, epilog=listing.EXAMPLES)(listing.list_)
 app.command("env", rich_help_panel=_FURTHER)(env.env)

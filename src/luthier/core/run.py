@@ -281,6 +281,17 @@ class RunDirectory:
         found = sorted(folder.iterdir()) if folder.exists() else []
         return [RunDirectory(path, self.listener, self.stop) for path in found if self.is_run(path)]
 
+    def named_run(self, spec: str) -> RunDirectory | None:
+        """Return the run that a recipe of this one names, or None if it names no run.
+
+        Candidates of a bake-off name each other: such a run is looked for beside this one first, since the whole may
+        have been moved, and another may now be where it was.
+        """
+        places = [Path(spec)]
+        if self.path.parent.name == "children" == places[0].parent.name:
+            places.insert(0, self.path.parent / places[0].name)
+        return next((RunDirectory(place, self.listener, self.stop) for place in places if self.is_run(place)), None)
+
     def finish(self, verdict: Any = None) -> None:
         """Mark the run as finished, with its verdict."""
         self.update(status="finished", finished_at=_now(), verdict=verdict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,13 +12,18 @@ MOST_CHOICES = 25
 _UNSEEN_SHARE = 0.02
 _LONGEST_CHOICE = 60
 _ROWS_A_CHOICE = 3
+_FEWEST_VALUES = 20
+_NUMBER = re.compile(r"\d{3}")
 
 
 def infer_schema(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Infer the JSON schema of objects: properties in order, types, null, and enums of few repeated texts.
 
     A text property becomes an enum if its values repeat so much that a new one is unlikely: by Good and Turing's
-    estimate (values seen once / rows) at most 2 % of further rows would hold an unseen value.
+    estimate (values seen once / rows) at most 2 % of further rows would hold an unseen value. Answers may be held to
+    the enum, which makes an unseen value impossible, so two things more are asked: at least 20 rows with a value, since
+    fewer say little about further rows, and values that are mostly no numbers (an order id, a date, an amount: three
+    digits in a row), because such are copied from the text even where the rows of one customer repeat them.
     """
     if not objects:
         raise ValueError("There are no objects to infer a schema from; give at least one.")
@@ -67,12 +73,14 @@ def _type(value: Any) -> str:
 
 def _choices(values: Sequence[Any]) -> list[str]:
     """Return the values of a text property with few of them, sorted; else nothing."""
-    if not values or not all(isinstance(value, str) and len(value) <= _LONGEST_CHOICE for value in values):
+    short = all(isinstance(value, str) and len(value) <= _LONGEST_CHOICE for value in values)
+    if len(values) < _FEWEST_VALUES or not short:
         return []
     counts = Counter(values)
     seen_once = sum(count == 1 for count in counts.values())
     few = len(counts) <= MOST_CHOICES and len(values) >= _ROWS_A_CHOICE * len(counts)
-    return sorted(counts) if few and seen_once <= _UNSEEN_SHARE * len(values) else []
+    numbers = sum(_NUMBER.search(value) is not None for value in counts) > len(counts) / 2
+    return sorted(counts) if few and not numbers and seen_once <= _UNSEEN_SHARE * len(values) else []
 
 
 def parse_objects(texts: Sequence[str]) -> list[dict[str, Any]]:

@@ -38,12 +38,16 @@ def collect_answers(answerer: Answerer, examples: Sequence[Example], run: RunDir
                 run.check_stop()
                 wave = examples[start : start + WAVE]
                 begun = time.monotonic()
-                answers = list(answerer.answer(wave))
+                answers = _answer_wave(answerer, wave)
                 append_lines(path, (answer.to_json() for answer in answers))
                 _log_seconds(run, name, start, len(wave), time.monotonic() - begun)
                 done += answers
                 progress.advance(len(wave))
     return done
+
+
+def _answer_wave(answerer: Answerer, wave: Sequence[Example]) -> list[Answer]:
+    return list(answerer.answer(wave))
 
 
 def _whole_waves(path: Path, examples: Sequence[Example]) -> list[Answer]:

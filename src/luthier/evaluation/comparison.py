@@ -1,13 +1,15 @@
 """Comparing two answerers on the same examples: difference, interval, p-value, verdict.
 
-The verdict generalises over examples: these two answerers, on examples like these. It says nothing about another run of
-the method that made one of them. The p-value of the paired test carries "better" and "worse"; the interval must agree,
-and where they differ the cautious one wins and the comparison says so.
+Two single answerers: the verdict generalises over examples: these two, on examples like these. It says nothing about
+another run of the method that made one of them. Two groups of runs with different seeds: the verdict generalises over
+examples and seeds, and is about the methods (`luthier.evaluation.statistics.seeds` has the arithmetic).
+
+The p-value of the paired test carries "better" and "worse"; the interval must agree, and where they differ the cautious
+one wins and the comparison says so.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -16,40 +18,29 @@ import numpy as np
 
 from luthier.core.errors import ConfigError, DataError
 from luthier.core.protocols import Metric
-from luthier.evaluation.metrics import identity_of, title_of
-from luthier.evaluation.statistics.intervals import Interval, difference_interval, is_binary
-from luthier.evaluation.statistics.power import (
-    design_effect,
-    rows_needed,
-    rows_needed_for_mean,
-    smallest_difference,
-    smallest_mean_difference,
-)
-from luthier.evaluation.statistics.resampling import (
-    RESAMPLES,
-    Floats,
-    Integers,
-    bounds_of,
-    difference_of,
-    jackknife_error,
-    leave_one_out,
-)
+from luthier.evaluation.comparison_text import notes_on, sentence_of
+from luthier.evaluation.metrics import identity_of
+from luthier.evaluation.statistics.evidence import evidence_of_pair, is_shown
+from luthier.evaluation.statistics.intervals import Interval, is_binary
+from luthier.evaluation.statistics.over_seeds import evidence_over_seeds
+from luthier.evaluation.statistics.resampling import RESAMPLES, Floats, bounds_of
 from luthier.evaluation.statistics.scores import Scores
-from luthier.evaluation.statistics.significance import holm, paired_p_value
+from luthier.evaluation.statistics.significance import holm
 
 Verdict = Literal["better", "worse", "as good within the margin", "not shown"]
+Reach = Literal["examples", "examples and seeds"]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A candidate against a base, by one metric, on the same examples.
+    """A candidate against a base, by one metric, on the same examples. Each is one answerer, or a group of runs.
 
     Attributes:
-        base, candidate: Identities of the answerers.
+        base, candidate: Identities of the answerers; those of a group joined by commas.
         metric, higher_is_better: What they were compared by.
         is_share: Whether scores are shares of right rows (shown in percent and percentage points).
         rows, clusters: Examples, and groups of them that belong together.
-        base_value, candidate_value: Their scores.
+        base_value, candidate_value: Their scores; of a group the mean over its runs.
         interval: Of `candidate_value - base_value`.
         interval_widened: Whether the interval was widened to hold zero, because the test does not rule zero out.
         p_value, test: Of the paired test, and its name.
@@ -57,12 +48,16 @@ class Comparison:
         alpha: Level of the verdict.
         margin: Largest difference that still counts as equally good, in the score's unit; None if there is none.
         verdict: What is shown about the candidate.
-        wins, losses: Examples on which the candidate scores better, and worse.
-        base_failed, candidate_failed: Answers that failed or were missing; they are scored as wrong.
+        wins, losses: Examples on which the candidate scores better, and worse (groups: on the mean over runs).
+        base_failed, candidate_failed: Answers that failed or were missing, in all runs; they are scored as wrong.
         rows_to_show: For "not shown": rows that would show a difference of the size found, with 80 % power. None where
-            it is zero.
-        smallest_difference: The smallest difference that rows like these show with 80 % power, in the score's unit;
-            None where they are too few to show any.
+            it is zero, or where seeds scatter so much that no number of rows would.
+        smallest_difference: The smallest difference that rows (and seeds) like these show with 80 % power, in the
+            score's unit; None where they are too few to show any.
+        base_seeds, candidate_seeds: For a group: the score of each run, in their order. Empty for a single answerer.
+        seeds_to_show: For "not shown": seeds a side that would show such a difference on these rows; None for single
+            answerers, and where no number would.
+        generalises_over: What the verdict speaks of: other examples, or also other seeds of each group's method.
     """
 
     base: str
@@ -89,6 +84,10 @@ class Comparison:
     candidate_failed: int
     rows_to_show: int | None
     smallest_difference: float | None
+    base_seeds: tuple[float, ...] = ()
+    candidate_seeds: tuple[float, ...] = ()
+    seeds_to_show: int | None = None
+    generalises_over: Reach = "examples"
 
     @property
     def difference(self) -> float:
@@ -103,29 +102,7 @@ class Comparison:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a careful reader should know beside the verdict, in whole sentences."""
-        notes = []
-        if self.interval_widened:
-            notes.append(
-                f"The interval was widened to hold zero, because the paired test does not rule zero out "
-                f"(p = {_p_text(self.p_value)})."
-            )
-        if self.p_adjusted <= self.alpha and not self.interval.excludes(0.0):
-            notes.append(
-                f"The paired test alone would show a difference (p = {_p_text(self.p_adjusted)}), but the interval "
-                "holds zero; the cautious one of the two counts."
-            )
-        if self.p_value <= self.alpha < self.p_adjusted:
-            notes.append(
-                f"Alone, this claim would be shown (p = {_p_text(self.p_value)}); as one of {self.claims} it is not."
-            )
-        if self.verdict == "as good within the margin" and self.p_adjusted <= self.alpha:
-            notes.append("There is a difference, but it is smaller than the margin.")
-        if self.base_failed or self.candidate_failed:
-            notes.append(
-                f"Failed or missing answers, scored as wrong: {self.base_failed} of the base, "
-                f"{self.candidate_failed} of the candidate."
-            )
-        return tuple(notes)
+        return notes_on(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as JSON."""
@@ -134,61 +111,17 @@ class Comparison:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Comparison:
         """Read a comparison back."""
-        return cls(**{**value, "interval": Interval.from_json(value["interval"])})
+        seeds = {key: tuple(value.get(key, ())) for key in ("base_seeds", "candidate_seeds")}
+        return cls(**{**value, **seeds, "interval": Interval.from_json(value["interval"])})
 
     def sentence(self, base: str | None = None, candidate: str | None = None) -> str:
         """Return the result in plain words; `base` and `candidate` name the two where their identities are unwieldy."""
-        base, candidate = base or self.base, candidate or self.candidate
-        claim = {
-            "better": f"{candidate} is better than {base}",
-            "worse": f"{candidate} is worse than {base}",
-            "as good within the margin": f"{candidate} is as good as {base} within {self._size(self.margin or 0.0)}",
-            "not shown": f"No difference is shown between {candidate} and {base}",
-        }[self.verdict]
-        parts = [f"{claim}: {self._figures()}."]
-        if self.verdict == "not shown":
-            parts.append(self._what_would_show())
-        return " ".join([*(part for part in parts if part), *self.notes])
-
-    def _figures(self) -> str:
-        """Return scores, difference, interval, p-value and rows."""
-        low, high = self._signed(self.interval.low), self._signed(self.interval.high)
-        percent = None if self.is_share else self.relative_percent
-        relative = "" if percent is None else f", {percent:+.2f} %"
-        adjusted = f" (adjusted for {self.claims} claims)" if self.claims > 1 else ""
-        grouped = f" in {self.clusters:,} clusters" if self.clusters != self.rows else ""
-        return (
-            f"{title_of(self.metric)} {self._score(self.candidate_value)} against {self._score(self.base_value)}, "
-            f"a difference of {self._signed(self.difference)}{' points' if self.is_share else ''}{relative} "
-            f"({100 * self.interval.level:g} % interval {low} to {high}; p = {_p_text(self.p_adjusted)}{adjusted}; "
-            f"{self.rows:,} rows{grouped})"
-        )
-
-    def _what_would_show(self) -> str:
-        """Return how many rows the difference would take, and what these rows could have shown."""
-        texts = []
-        if self.rows_to_show is not None:
-            texts.append(f"About {self.rows_to_show:,} rows would show a difference of this size.")
-        if self.smallest_difference is None:
-            texts.append("These are too few to show any difference.")
-        else:
-            texts.append(f"{self.rows:,} rows like these can show one of {self._size(self.smallest_difference)}.")
-        return " ".join(texts)
-
-    def _score(self, value: float) -> str:
-        return f"{100 * value:.1f} %" if self.is_share else f"{value:.3f}"
-
-    def _signed(self, value: float) -> str:
-        text = f"{100 * value:+.1f}" if self.is_share else f"{value:+.3f}"
-        return text.replace("-", "−") if float(text) else text.lstrip("+-")
-
-    def _size(self, value: float) -> str:
-        return f"{100 * value:.1f} points" if self.is_share else f"{value:.3f}"
+        return sentence_of(self, base, candidate)
 
 
 def compare(
-    base: Scores,
-    candidate: Scores,
+    base: Scores | Sequence[Scores],
+    candidate: Scores | Sequence[Scores],
     metric: str,
     *,
     margin: float | None = None,
@@ -196,12 +129,15 @@ def compare(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two answerers by one metric on the same examples.
+    """Compare two answerers, or two groups of runs with different seeds, by one metric on the same examples.
+
+    A group of two or more stands for its method: the verdict generalises over its seeds as well. A single answerer,
+    alone or in a sequence of one, is that fixed model. Runs of the two groups are not paired by their seeds.
 
     Args:
         base: Scores of the one to beat.
         candidate: Scores of the other, on the same examples in any order.
-        metric: Name of a metric that both were measured by.
+        metric: Name of a metric that all were measured by.
         margin: Largest difference that still counts as equally good, in the score's unit (0.02 is two points).
         alpha: Level of the two-sided test; the interval has the confidence 1 - alpha.
         resamples: Of bootstrap and permutation, where they are not exact.
@@ -209,40 +145,41 @@ def compare(
 
     Raises:
         DataError: if the examples, their clusters or the metric's settings differ.
-        ConfigError: for a metric that was not measured, or a margin that is not above zero or holds all scores.
+        ConfigError: for a metric that was not measured, a margin that is not above zero or holds all scores, an empty
+            group, or a run that is there twice.
     """
-    measure = base.metric(metric)
-    least, most = bounds_of(measure)
-    if margin is not None and not 0 < margin < most - least:
-        raise ConfigError(
-            f"A margin is above zero and in the score's unit (0.02 is two points where scores end at 1); "
-            f"received {margin} for {metric}."
-        )
-    first, second = base.rows[metric], _rows_in_order(base, candidate, metric)
-    codes = base.codes
-    p_value, test = paired_p_value(measure, first, second, codes, resamples, seed)
-    interval = difference_interval(measure, first, second, codes, 1 - alpha, resamples, seed)
+    bases, candidates = _group(base), _group(candidate)
+    _require_once(bases, candidates)
+    first = bases[0]
+    measure = first.metric(metric)
+    _require_margin(margin, measure, metric)
+    of_base, of_candidate = ([rows_in_order(first, one, metric) for one in group] for group in (bases, candidates))
+    over_seeds = len(of_base) > 1 or len(of_candidate) > 1
+    evidence = (
+        evidence_over_seeds(measure, of_base, of_candidate, first.codes, alpha, resamples, seed)
+        if over_seeds
+        else evidence_of_pair(measure, of_base[0], of_candidate[0], first.codes, alpha, resamples, seed)
+    )
+    interval, p_value = evidence.interval, evidence.p_value
     widened = p_value > alpha and interval.excludes(0.0)
     if widened:
         interval = replace(interval, low=min(interval.low, 0.0), high=max(interval.high, 0.0))
-    gains = np.asarray(measure.value(second[:, None, :]) - measure.value(first[:, None, :]))
-    gains = gains if measure.higher_is_better else -gains
     verdict = judge(interval, p_value, measure.higher_is_better, alpha, margin)
-    found = _Paired(measure, first, second, codes, alpha)
+    gains = _gains(measure, of_base, of_candidate)
     return Comparison(
-        base=base.answerer,
-        candidate=candidate.answerer,
+        base=",".join(one.answerer for one in bases),
+        candidate=",".join(one.answerer for one in candidates),
         metric=metric,
         higher_is_better=measure.higher_is_better,
-        is_share=is_binary(measure, first, second),
-        rows=len(base),
+        is_share=is_binary(measure, *of_base, *of_candidate),
+        rows=len(first),
         clusters=interval.clusters,
-        base_value=base.value(metric),
-        candidate_value=candidate.value(metric),
+        base_value=_mean_score(bases, metric),
+        candidate_value=_mean_score(candidates, metric),
         interval=interval,
         interval_widened=widened,
         p_value=p_value,
-        test=test,
+        test=evidence.test,
         claims=1,
         p_adjusted=p_value,
         alpha=alpha,
@@ -250,10 +187,14 @@ def compare(
         verdict=verdict,
         wins=int((gains > 1e-12).sum()),
         losses=int((gains < -1e-12).sum()),
-        base_failed=base.failed,
-        candidate_failed=candidate.failed,
-        rows_to_show=found.rows_to_show(interval.value) if verdict == "not shown" else None,
-        smallest_difference=found.smallest_difference(),
+        base_failed=sum(one.failed for one in bases),
+        candidate_failed=sum(one.failed for one in candidates),
+        rows_to_show=evidence.rows_to_show if verdict == "not shown" else None,
+        smallest_difference=evidence.smallest_difference,
+        base_seeds=_of_each_run(bases, metric),
+        candidate_seeds=_of_each_run(candidates, metric),
+        seeds_to_show=evidence.seeds_to_show if verdict == "not shown" else None,
+        generalises_over="examples and seeds" if over_seeds else "examples",
     )
 
 
@@ -266,7 +207,7 @@ def judge(
     one-sided tests, each at half of alpha) is "as good within the margin", even where a loss smaller than the margin is
     shown. "worse" needs what "better" needs; all else is "not shown".
     """
-    shown = p_value <= alpha and interval.excludes(0.0)
+    shown = is_shown(interval, p_value, alpha)
     gained = (interval.value > 0) == higher_is_better
     if shown and gained:
         return "better"
@@ -292,78 +233,69 @@ def relative_change_percent(base: float, candidate: float) -> float | None:
     return None if base == 0 else 100 * (candidate - base) / abs(base)
 
 
-def _rows_in_order(base: Scores, candidate: Scores, metric: str) -> Floats:
-    """Return the candidate's rows in the order of the base's examples.
+def _group(one_or_more: Scores | Sequence[Scores]) -> tuple[Scores, ...]:
+    group = (one_or_more,) if isinstance(one_or_more, Scores) else tuple(one_or_more)
+    if not group:
+        raise ConfigError("A group of runs to compare has at least one; received none.")
+    return group
+
+
+def _require_once(bases: Sequence[Scores], candidates: Sequence[Scores]) -> None:
+    """Refuse a run that is there twice: seeds would seem to scatter less than they do.
+
+    Two single answerers may be the same one.
+    """
+    runs = [*bases, *candidates]
+    if len(runs) > 2 and len({id(run) for run in runs}) < len(runs):
+        raise ConfigError("The same run is there twice. A group holds different runs, and none stands in both groups.")
+
+
+def _require_margin(margin: float | None, measure: Metric, metric: str) -> None:
+    least, most = bounds_of(measure)
+    if margin is not None and not 0 < margin < most - least:
+        raise ConfigError(
+            f"A margin is above zero and in the score's unit (0.02 is two points where scores end at 1); "
+            f"received {margin} for {metric}."
+        )
+
+
+def _mean_score(group: Sequence[Scores], metric: str) -> float:
+    return float(np.mean([one.value(metric) for one in group]))
+
+
+def _of_each_run(group: Sequence[Scores], metric: str) -> tuple[float, ...]:
+    return tuple(one.value(metric) for one in group) if len(group) > 1 else ()
+
+
+def _gains(measure: Metric, base: Sequence[Floats], candidate: Sequence[Floats]) -> Floats:
+    """Return by how much the candidate scores better on each example `[n]`, on the mean over its runs."""
+    first, second = (
+        np.mean([measure.value(rows[:, None, :]) for rows in group], axis=0) for group in (base, candidate)
+    )
+    gains: Floats = second - first
+    return gains if measure.higher_is_better else -gains
+
+
+def rows_in_order(base: Scores, other: Scores, metric: str) -> Floats:
+    """Return the rows of another one in the order of the base's examples.
 
     Raises:
         DataError: if the two were not measured on the same examples in the same way.
     """
-    if identity_of(base.metric(metric)) != identity_of(candidate.metric(metric)):
+    names = f"{base.answerer} and {other.answerer}"
+    if identity_of(base.metric(metric)) != identity_of(other.metric(metric)):
         raise DataError(
-            f"The two were measured differently: {identity_of(base.metric(metric))} and "
-            f"{identity_of(candidate.metric(metric))}. Measure both again with the same settings."
+            f"{names} were measured differently: {identity_of(base.metric(metric))} and "
+            f"{identity_of(other.metric(metric))}. Measure both again with the same settings."
         )
-    place = {name: i for i, name in enumerate(candidate.example_ids)}
-    apart = set(base.example_ids) ^ set(candidate.example_ids)
+    place = {name: i for i, name in enumerate(other.example_ids)}
+    apart = set(base.example_ids) ^ set(other.example_ids)
     if apart:
         raise DataError(
-            f"The two were not measured on the same examples: {len(apart)} are in one only, such as '{min(apart)}'. "
+            f"{names} were not measured on the same examples: {len(apart)} are in one only, such as '{min(apart)}'. "
             "A paired comparison needs the same rows."
         )
     order = [place[name] for name in base.example_ids]
-    if tuple(candidate.clusters[i] for i in order) != base.clusters:
-        raise DataError("The two give different clusters to the same examples. Measure both on the same data.")
-    return candidate.rows[metric][order]
-
-
-@dataclass(frozen=True)
-class _Paired:
-    """What a comparison could show with more rows, or other rows like these."""
-
-    metric: Metric
-    base: Floats
-    candidate: Floats
-    codes: Integers
-    alpha: float
-
-    def rows_to_show(self, difference: float) -> int | None:
-        """Return how many rows would show this difference; None for one of zero."""
-        if abs(difference) < 1e-12:
-            return None
-        n = len(self.base)
-        if is_binary(self.metric, self.base, self.candidate):
-            needed = rows_needed(abs(difference), self._discordance(), alpha=self.alpha) * self._design_effect()
-        else:
-            needed = rows_needed_for_mean(difference, self._deviation(), alpha=self.alpha) * n / self._clusters()
-        return max(n + 1, math.ceil(needed))
-
-    def smallest_difference(self) -> float | None:
-        """Return the smallest difference that these rows can show, in the score's unit; None if they can show none."""
-        if 2 / 2 ** self._clusters() > self.alpha:
-            return None  # even if all clusters agreed, the permutation test could not be as sure as alpha asks
-        if is_binary(self.metric, self.base, self.candidate):
-            effective = len(self.base) / self._design_effect()
-            return smallest_difference(effective, self._discordance(), alpha=self.alpha)
-        return smallest_mean_difference(self._clusters(), self._deviation(), alpha=self.alpha)
-
-    def _clusters(self) -> int:
-        return int(self.codes.max()) + 1
-
-    def _discordance(self) -> float:
-        return float((self.base[:, 0] != self.candidate[:, 0]).mean())
-
-    def _design_effect(self) -> float:
-        return design_effect(self.candidate[:, 0] - self.base[:, 0], self.codes)
-
-    def _deviation(self) -> float:
-        """Return the standard deviation that one cluster's difference would have, were the score a mean of clusters."""
-        clusters = self._clusters()
-        if clusters < 2:
-            return 0.0
-        statistic = difference_of(self.metric, self.base, self.candidate, self.codes)
-        return jackknife_error(leave_one_out(statistic, clusters)) * math.sqrt(clusters)
-
-
-def _p_text(p: float) -> str:
-    """Write a p-value: three decimals, "below 0.001" when smaller."""
-    return "below 0.001" if p < 0.001 else f"{p:.3f}"
+    if tuple(other.clusters[i] for i in order) != base.clusters:
+        raise DataError(f"{names} give different clusters to the same examples. Measure both on the same data.")
+    return other.rows[metric][order]

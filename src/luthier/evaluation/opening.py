@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
 from luthier.core.errors import DataError, ModelError, RunError, nearest
-from luthier.core.files import read_lines
+from luthier.core.files import read_lines, sha256_text
 from luthier.core.listener import Listener
-from luthier.core.protocols import Answerer
+from luthier.core.protocols import Answerer, LanguageModel
 from luthier.core.run import RunDirectory
-from luthier.core.types import Example
+from luthier.core.types import Completion, Example, Request
 from luthier.data.mapping import RowMapping
 from luthier.data.tasks import guess_task
 from luthier.evaluation.answerers import FinishedAnswers, Prompted
 from luthier.evaluation.model_free import BASELINES
 from luthier.generation.local import LocalModel, open_local
 from luthier.models.source import ModelSource, find_model
-from luthier.prompting.strategies import STRATEGIES
+from luthier.prompting.asking import Known
+from luthier.prompting.strategies import build_strategy
 
 
 def open_answerer(
@@ -47,11 +49,32 @@ def open_answerer(
     if RunDirectory.is_run(path):
         return _of_run(winner_of(RunDirectory(path)), precision, max_tokens, listener)
     limit = {} if max_tokens is None else {"max_tokens": max_tokens}
-    return Prompted(open_model(spec, precision, listener), _strategy({"strategy": "zero_shot", **limit}))
+    return Prompted(open_model(spec, precision, listener), build_strategy({"strategy": "zero_shot", **limit}))
 
 
-def open_chat(spec: str, *, precision: str = "auto", listener: Listener | None = None) -> tuple[LocalModel, str, int]:
-    """Open a model to talk to; returns it with the instruction its run found best and its output limit.
+class AskedBy:
+    """A model that is asked as a strategy asks: with its instruction, its demonstrations, its constraint."""
+
+    def __init__(self, model: LanguageModel, strategy: Any) -> None:
+        self.model = model
+        self.strategy = strategy
+        self.identity = sha256_text(model.identity, strategy.identity)
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """Complete all requests, in their order."""
+        return self.model.complete([self._asked(request) for request in requests])
+
+    def stream(self, request: Request) -> Iterator[str]:
+        """Yield the pieces of one text as they come."""
+        return self.model.stream(self._asked(request))
+
+    def _asked(self, request: Request) -> Request:
+        decoding = replace(request.decoding, constraint=self.strategy.config.decoding.constraint)
+        return replace(request, messages=self.strategy.messages(Example("", request.messages)), decoding=decoding)
+
+
+def open_chat(spec: str, *, precision: str = "auto", listener: Listener | None = None) -> tuple[LanguageModel, int]:
+    """Open a model to talk to, asked the way its run found best; returns it with its output limit.
 
     Raises:
         RunError: if the run's winner is no language model.
@@ -61,17 +84,15 @@ def open_chat(spec: str, *, precision: str = "auto", listener: Listener | None =
     if path.is_file():
         raise RunError(f"{spec} is a file: there is nobody to chat with. Name a run or a model.")
     if not RunDirectory.is_run(path):
-        return open_model(spec, precision, listener), "", 512
+        return open_model(spec, precision, listener), 512
     run = winner_of(RunDirectory(path))
     answering = _answering(run)
     if answering["kind"] == "baseline":
         raise RunError(f"The winner of {spec} is no language model ({answering['method']}): "
                        "there is nobody to chat with. "
                        f"It answers rows: luthier answer {spec} FILE.")  # fmt: skip
-    strategy = answering["strategy"]
-    name = answering["model"] if answering["kind"] == "prompted" else str(run.path)
-    model = open_model(name, precision, listener)
-    return model, strategy.get("instruction", ""), strategy["max_tokens"]
+    opened = _prompted(run, precision, None, listener)
+    return AskedBy(opened.model, opened.strategy), answering["strategy"]["max_tokens"]
 
 
 def open_model(spec: str, precision: str = "auto", listener: Listener | None = None) -> LocalModel:
@@ -161,15 +182,40 @@ def examples_of(run: RunDirectory, part: str) -> list[Example]:
     return [Example.from_json(line) for line in read_lines(run.path / "parts.jsonl") if line["part"] == part]
 
 
+def strategy_for(settings: Mapping[str, Any], model: LocalModel, known: Sequence[Example]) -> Any:
+    """Build a strategy for a model from its settings.
+
+    Args:
+        settings: The strategy's name under `strategy`, and its settings.
+        model: Whose tokens its budget is counted in.
+        known: The rows to learn from, which it may show as demonstrations; never others.
+
+    Raises:
+        ConfigError: for an unknown strategy or setting, or one that needs rows where there are none.
+    """
+    renderer = model.renderer
+    return build_strategy(settings, Known(tuple(known), lambda ms: len(renderer.prompt_ids(ms)), renderer.context))
+
+
 def _of_run(run: RunDirectory, precision: str, max_tokens: int | None, listener: Listener | None) -> Answerer:
     answering = _answering(run)
     if answering["kind"] == "baseline":
         known = examples_of(run, "tune")
         baseline: Answerer = BASELINES.get(answering["method"])(known, guess_task(known, run.recipe["data"]["kind"]))
         return baseline
-    name = answering["model"] if answering["kind"] == "prompted" else str(run.path)
+    return _prompted(run, precision, max_tokens, listener)
+
+
+def _prompted(run: RunDirectory, precision: str, max_tokens: int | None, listener: Listener | None) -> Prompted:
+    """Open a run that answers with a language model, asked the way it was asked then."""
+    answering = _answering(run)
+    name = str(run.path)
+    if answering["kind"] == "prompted":
+        named = run.named_run(answering["model"])
+        name = str(named.path) if named else answering["model"]
     settings = answering["strategy"] | ({} if max_tokens is None else {"max_tokens": max_tokens})
-    return Prompted(open_model(name, precision, listener), _strategy(settings))
+    model = open_model(name, precision, listener)
+    return Prompted(model, strategy_for(settings, model, examples_of(run, "tune")))
 
 
 def _answering(run: RunDirectory) -> dict[str, Any]:
@@ -177,8 +223,3 @@ def _answering(run: RunDirectory) -> dict[str, Any]:
     if answering is None:
         raise RunError(f"{run.path} cannot answer yet (status {run.status}). Finish it: luthier resume {run.path}.")
     return answering
-
-
-def _strategy(settings: dict[str, Any]) -> Any:
-    entry = STRATEGIES.get(settings["strategy"])
-    return entry(entry.Config.parse(settings, "strategy"))

@@ -1,76 +1,69 @@
-"""A batch engine: packed prefill, decoding with a cache, finished sequences retired early.
+"""Continuous batching: slots, packed prefill, shared prefixes read once, finished sequences retired early.
 
-Prompts are taken in batches of similar length. A prompt is computed once, without padding; then all sequences of the
-batch advance one token a step, and those that have ended leave the batch.
+Sequences wait until a slot is free, are read together without padding, and then advance one token a step with all
+others. What several prompts begin with (a few-shot block, a system prompt, a prompt that is sampled several times) is
+read once: long beginnings with many users are held once and looked at from every sequence, others are copied.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from luthier.core.types import Decoding, Finish
-from luthier.generation.kv import DecodeStep, KeyValueCache, Prefill
-from luthier.generation.sampling import generator_for, next_token
+from luthier.core.types import Decoding
+from luthier.generation.kv import DecodeStep, KeyValueCache, Prefill, Prefix, Reading
+from luthier.generation.sequences import EngineTimes, Generation, Turns
 from luthier.models.attention import ATTENTION_NAME
+from luthier.models.cost import CACHED_POSITIONS
 from luthier.models.readout_model import ReadoutModel
-from luthier.segments import Batch, PackedLayout, Segment, Targets
+from luthier.segments.prefixes import share_prefixes
 
-_BATCH = 64
-_BATCH_TOKENS = 16_384
-"""Sequences, and cached positions, decoded together. More sequences a step use the weights that are read anyway; the
-cache bounds memory (a 135 M model keeps 23 kB a position in bf16)."""
-_RETIRE_SHARE = 0.25
-"""Finished sequences are dropped from the cache when they are a quarter of it: copying it each time costs more."""
-
-
-@dataclass
-class Generation:
-    """One sequence being generated."""
-
-    prompt: Sequence[int]
-    decoding: Decoding
-    index: int
-    tokens: list[int] = field(default_factory=list)
-    finish: Finish | None = None
-    generator: torch.Generator | None = None
-    gap: list[float] = field(default_factory=list)
-
-    def accept(self, token: int, stop_ids: frozenset[int], stopped: Callable[[Sequence[int], Decoding], bool]) -> None:
-        """Take in the next token and decide whether the sequence has ended."""
-        self.tokens.append(token)
-        if token in stop_ids or (self.decoding.stop and stopped(self.tokens, self.decoding)):
-            self.finish = "stop"
-        elif len(self.tokens) >= self.decoding.max_tokens:
-            self.finish = "length"
+_SLOTS = 64
+"""Sequences decoded together. A step reads all weights whatever their number; beyond about this many it is bound by
+arithmetic, and more do not help."""
+_READ_TOKENS = 4096
+"""Tokens read at once; bounds memory."""
+_IDLE_SHARE = 0.25
+"""Ended sequences keep their slot until they are this share of all: reading new ones, or copying the cache to drop
+them, pays only for several at once."""
+_APART_USERS = 8
+"""A prefix is held apart from this many users on; below, copying it costs less than looking at it on its own."""
 
 
-@dataclass
-class EngineTimes:
-    """Tokens and seconds so far, of reading prompts and of writing answers."""
+@dataclass(eq=False)
+class _Sequence:
+    """A sequence with its path: prefixes held apart, prefixes copied into its tail, tokens of its own."""
 
-    prefill_tokens: int = 0
-    prefill_seconds: float = 0.0
-    decode_tokens: int = 0
-    decode_seconds: float = 0.0
+    job: Generation
+    own: Sequence[int]
+    path: tuple[Prefix, ...]
+    copied: int
 
-    def drain(self, steps: Iterator[None], jobs: Sequence[Generation]) -> None:
-        """Run a batch to its end: its first step reads the prompts, the others write."""
-        began = time.monotonic()
-        next(steps)
-        read = time.monotonic()
-        for _ in steps:
-            pass
-        self.prefill_tokens += sum(len(job.prompt) for job in jobs)
-        self.prefill_seconds += read - began
-        self.decode_tokens += sum(len(job.tokens) - 1 for job in jobs)
-        self.decode_seconds += time.monotonic() - read
+    @property
+    def apart(self) -> tuple[Prefix, ...]:
+        """The prefixes that are held apart, root first."""
+        return self.path[: len(self.path) - self.copied]
+
+    @property
+    def skip(self) -> int:
+        """Positions before the tail."""
+        return self.apart[-1].end if self.apart else 0
+
+    @property
+    def room(self) -> int:
+        """Positions that the tail may take."""
+        return len(self.job.prompt) - self.skip + self.job.decoding.max_tokens
+
+    @property
+    def active(self) -> bool:
+        """Whether it has not ended."""
+        return self.job.finish is None
 
 
 class BatchEngine:
@@ -79,24 +72,19 @@ class BatchEngine:
     Args:
         model: The module whose backbone is called.
         adapter: The adapter that is on.
-        stop_ids: Ids that end a turn.
-        decode: Ids to text, for stop strings.
-        batch: Sequences decoded together.
+        turns: How turns begin and end.
+        slots: Sequences decoded together.
+        record_gaps: Keep the difference of the two highest logits at each token, to find near-ties.
     """
 
     def __init__(
-        self,
-        model: ReadoutModel,
-        adapter: str | None,
-        stop_ids: frozenset[int],
-        decode: Callable[[Sequence[int]], str],
-        batch: int = _BATCH,
+        self, model: ReadoutModel, adapter: str | None, turns: Turns, slots: int = _SLOTS, record_gaps: bool = False
     ) -> None:
         self._model = model
         self._adapter = adapter
-        self._stop_ids = stop_ids
-        self._decode = decode
-        self._batch = batch
+        self._turns = turns
+        self._slots = slots
+        self._record_gaps = record_gaps
         self.times = EngineTimes()
 
     def generate(
@@ -105,79 +93,118 @@ class BatchEngine:
         decodings: Sequence[Decoding],
         progress: Callable[[int], None] = lambda n: None,
     ) -> list[Generation]:
-        """Generate for all prompts, in their order; `progress` is told how many have ended."""
+        """Generate for all prompts, in their order; `progress` is told after each step how many have ended."""
         pairs = zip(prompts, decodings, strict=True)
-        jobs = [Generation(p, d, i, generator=generator_for(d, i)) for i, (p, d) in enumerate(pairs)]
-        order = sorted(jobs, key=lambda job: (len(job.prompt) + job.decoding.max_tokens, job.index))
-        for members in self._batches(order):
-            self.times.drain(self._run(members), members)
-            progress(len(members))
+        jobs = [self._turns.begin(prompt, decoding, i) for i, (prompt, decoding) in enumerate(pairs)]
+        for cohort in _cohorts(_plant(jobs)):
+            for ended in self._steps(cohort):
+                progress(ended)
         return jobs
 
     def stream(self, prompt: Sequence[int], decoding: Decoding) -> Iterator[Generation]:
         """Generate for one prompt, yielding the growing sequence after each token."""
-        job = Generation(prompt, decoding, 0, generator=generator_for(decoding, 0))
-        for _ in self._run([job]):
+        job = self._turns.begin(prompt, decoding, 0)
+        for _ in self._steps(_plant([job])):
             yield job
 
-    def _batches(self, ordered: Sequence[Generation]) -> Iterator[list[Generation]]:
-        """Group jobs of rising length, so that the cache of each group stays within bounds."""
-        group: list[Generation] = []
-        for job in ordered:
-            longest = len(job.prompt) + job.decoding.max_tokens  # of the group with this job, since lengths rise
-            if group and (len(group) == self._batch or (len(group) + 1) * longest > _BATCH_TOKENS):
-                yield group
-                group = []
-            group.append(job)
-        if group:
-            yield group
-
     @torch.no_grad()
-    def _run(self, jobs: Sequence[Generation]) -> Iterator[None]:
-        """Advance a batch to its end, yielding after each step."""
-        cache = KeyValueCache(len(jobs), max(len(job.prompt) + job.decoding.max_tokens for job in jobs))
-        active = list(jobs)
-        self._take(active, self._prefill(active, cache))
-        yield
-        rows = list(active)  # the job of each row of the cache
-        while active := [job for job in rows if job.finish is None]:
-            if len(rows) - len(active) > _RETIRE_SHARE * len(rows):
-                keep = [i for i, job in enumerate(rows) if job.finish is None]
-                cache.keep(torch.tensor(keep, device=self._model.loaded.device))
-                rows = active
-            logits = self._decode_step(rows, cache)
-            unfinished = [i for i, job in enumerate(rows) if job.finish is None]
-            self._take([rows[i] for i in unfinished], logits[unfinished])
-            yield
+    def _steps(self, cohort: Sequence[_Sequence]) -> Iterator[int]:
+        """Advance a cohort to its end; yields after each forward how many sequences it ended."""
+        room = max(sequence.room for sequence in cohort)
+        slots = max(1, min(self._slots, CACHED_POSITIONS // room, len(cohort)))
+        cache = KeyValueCache(slots, room)
+        rows: list[_Sequence | None] = [None] * slots
+        waiting = deque(cohort)
+        while waiting or any(row is not None and row.active for row in rows):
+            idle = [slot for slot, row in enumerate(rows) if row is None or not row.active]
+            began = time.monotonic()
+            if waiting and len(idle) >= max(1, _IDLE_SHARE * len(rows)):
+                moved = self._read(waiting, idle, rows, cache)
+                self.times.prefill_seconds += time.monotonic() - began
+            else:
+                if not waiting and len(idle) > _IDLE_SHARE * len(rows):
+                    rows = [row for row in rows if row is not None and row.active]
+                    busy = [slot for slot in range(slots) if slot not in set(idle)]
+                    cache.keep(torch.tensor(busy, device=self._model.loaded.device))
+                    slots = len(rows)
+                moved = self._decode(rows, cache)
+                self.times.decode_tokens += len(moved)
+                self.times.decode_seconds += time.monotonic() - began
+            ended = [sequence for sequence in moved if not sequence.active]
+            for prefix in (prefix for sequence in ended for prefix in sequence.path):
+                prefix.release()
+            yield len(ended)
 
-    def _take(self, jobs: Sequence[Generation], logits: Tensor) -> None:
-        """Choose each job's next token from its row of logits `[N, V]`."""
-        greedy = logits.argmax(-1).tolist()
-        top = logits.topk(2, dim=-1).values
-        gaps = (top[:, 0] - top[:, 1]).tolist()
-        for row, job in enumerate(jobs):
-            token = greedy[row] if job.generator is None else next_token(logits[row], job.decoding, job.generator)
-            job.gap.append(gaps[row])
-            job.accept(token, self._stop_ids, self._stopped)
-
-    def _stopped(self, tokens: Sequence[int], decoding: Decoding) -> bool:
-        text = self._decode(tokens)
-        return any(stop in text for stop in decoding.stop)
-
-    def _prefill(self, jobs: Sequence[Generation], cache: KeyValueCache) -> Tensor:
-        """Compute the prompts as one packed row; return the logits `[N, V]` after each."""
-        segments = tuple(Segment(np.asarray(job.prompt, dtype=np.int64)) for job in jobs)
-        layout = PackedLayout(Batch(segments, _no_targets()), self._model.loaded.device)
-        ends = torch.tensor([span.query[1] - 1 for span in layout.plan.spans])
-        attend = Prefill(layout.plan, cache, range(len(jobs)))
-        return self._logits(layout.input_ids, layout.position_ids, attend, ends)
-
-    def _decode_step(self, rows: Sequence[Generation], cache: KeyValueCache) -> Tensor:
-        """Compute one token a row; a row that has ended repeats its last token until it is retired."""
+    def _read(
+        self, waiting: deque[_Sequence], idle: Sequence[int], rows: list[_Sequence | None], cache: KeyValueCache
+    ) -> list[_Sequence]:
+        """Read waiting prompts into idle slots, with the prefixes they need that were not read yet, as one row."""
         device = self._model.loaded.device
-        last = torch.tensor([[job.tokens[-1] for job in rows]], device=device)
-        positions = torch.tensor([len(job.prompt) + len(job.tokens) - 1 for job in rows], device=device)
-        return self._logits(last, positions[None], DecodeStep(cache, positions), None)
+        readings: list[Reading] = []
+        ids: list[int] = []
+        places: list[int] = []
+        admitted: list[_Sequence] = []
+        planned: set[Prefix] = set()
+
+        def lay(tokens: Sequence[int], start: int, path: tuple[Prefix, ...], into: Prefix | int, copied: int) -> None:
+            readings.append(Reading(len(ids), len(ids) + len(tokens), path, into, copied))
+            ids.extend(tokens)
+            places.extend(range(start, start + len(tokens)))
+
+        for slot in idle:
+            if not waiting or (admitted and len(ids) + len(waiting[0].own) > _READ_TOKENS):
+                break
+            sequence = waiting.popleft()
+            for prefix in sequence.path:
+                if prefix.was_read or prefix in planned:
+                    sequence.job.cached_tokens += len(prefix.tokens)
+                    continue
+                planned.add(prefix)
+                lay(prefix.tokens, prefix.start, prefix.path[:-1], prefix, 0)
+            start = sequence.path[-1].end if sequence.path else 0
+            lay(sequence.own, start, sequence.path, slot, sequence.copied)
+            rows[slot] = sequence
+            admitted.append(sequence)
+        self.times.prefill_tokens += len(ids)
+        self.times.cached_tokens += sum(sequence.job.cached_tokens for sequence in admitted)
+        ends = torch.tensor([r.end - 1 for r in readings if isinstance(r.into, int)], device=device)
+        positions = torch.tensor(places, device=device)
+        attend = Prefill(readings, positions, cache)
+        self._advance(admitted, self._logits(torch.tensor([ids], device=device), positions[None], attend, ends))
+        return admitted
+
+    def _decode(self, rows: Sequence[_Sequence | None], cache: KeyValueCache) -> list[_Sequence]:
+        """Compute one token a row; a slot whose sequence has ended repeats its last token until it is used again."""
+        device = self._model.loaded.device
+        last = torch.tensor([[row.job.tokens[-1] if row else 0 for row in rows]], device=device)
+        positions = torch.tensor([row.job.position if row else 0 for row in rows], device=device)
+        skips = torch.tensor([row.skip if row else 0 for row in rows], device=device)
+        active = [slot for slot, row in enumerate(rows) if row is not None and row.active]
+        attend = DecodeStep(cache, positions, skips, self._apart(rows))
+        logits = self._logits(last, positions[None], attend, None)
+        moved = [row for row in rows if row is not None and row.active]
+        self._advance(moved, logits if len(active) == len(rows) else logits[active])
+        return moved
+
+    def _apart(self, rows: Sequence[_Sequence | None]) -> list[tuple[Prefix, Tensor | None]]:
+        """Group the rows at work by the prefixes that are held apart."""
+        below: dict[Prefix, list[int]] = {}
+        for slot, row in enumerate(rows):
+            for prefix in row.apart if row is not None and row.active else ():
+                below.setdefault(prefix, []).append(slot)
+        device = self._model.loaded.device
+        return [
+            (prefix, None if len(slots) == len(rows) else torch.tensor(slots, device=device))
+            for prefix, slots in below.items()
+        ]
+
+    def _advance(self, sequences: Sequence[_Sequence], logits: Tensor) -> None:
+        """Choose each sequence's next token from its row of logits `[N, V]`."""
+        if self._record_gaps:
+            top = logits.topk(2, dim=-1).values
+            for sequence, gap in zip(sequences, (top[:, 0] - top[:, 1]).tolist(), strict=True):
+                sequence.job.gap.append(gap)
+        self._turns.advance([sequence.job for sequence in sequences], logits)
 
     def _logits(self, input_ids: Tensor, position_ids: Tensor, attend: Any, read_at: Tensor | None) -> Tensor:
         with self._model.reading(self._adapter, ATTENTION_NAME):
@@ -187,6 +214,25 @@ class BatchEngine:
             return self._model.loaded.output(hidden if read_at is None else hidden[read_at])
 
 
-def _no_targets() -> Targets:
-    empty = torch.zeros(0, dtype=torch.long)
-    return Targets(empty, empty, torch.zeros(0), empty, empty)
+def _plant(jobs: Sequence[Generation]) -> list[_Sequence]:
+    """Find what the prompts begin with in common."""
+    segments, leaves = share_prefixes([job.prompt for job in jobs])
+    prefixes: dict[int, Prefix] = {}
+    for index in sorted(set(range(len(segments))) - set(leaves)):
+        segment = segments[index]
+        prefixes[index] = Prefix(segment.tokens.tolist(), prefixes.get(segment.parent))
+    paths = [prefixes[segments[leaf].parent].path if segments[leaf].parent >= 0 else () for leaf in leaves]
+    for prefix in (prefix for path in paths for prefix in path):
+        prefix.users += 1
+    return [
+        _Sequence(job, segments[leaf].tokens.tolist(), path, sum(prefix.users < _APART_USERS for prefix in path))
+        for job, leaf, path in zip(jobs, leaves, paths, strict=True)
+    ]
+
+
+def _cohorts(sequences: Sequence[_Sequence]) -> list[list[_Sequence]]:
+    """Group sequences whose tails take similar room: all slots of a cache are as long as the longest."""
+    groups: dict[int, list[_Sequence]] = {}
+    for sequence in sequences:
+        groups.setdefault(max(6, (sequence.room - 1).bit_length()), []).append(sequence)
+    return [groups[size] for size in sorted(groups)]

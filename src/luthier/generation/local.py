@@ -7,22 +7,20 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from luthier.adapters import ADAPTERS
 from luthier.core.errors import CompatibilityError, LuthierError
 from luthier.core.files import read_json, sha256_file
 from luthier.core.types import Completion, Request, Usage
 from luthier.data.render import Renderer
-from luthier.generation.engine import BatchEngine, Generation
+from luthier.generation.engine import BatchEngine
 from luthier.generation.ordinary import OrdinaryEngine
+from luthier.generation.scoring import Options, score
+from luthier.generation.sequences import Generation, Turns
+from luthier.generation.structured import Grammars
 from luthier.models.load import load_model
 from luthier.models.loaded import LoadedModel
 from luthier.models.readout_model import ReadoutModel
-from luthier.models.readouts import TokenLogps
 from luthier.models.source import ModelSource, check_adapter_base
-from luthier.segments import Batch, Segment, Targets
 
 
 class LocalModel:
@@ -42,7 +40,9 @@ class LocalModel:
         self.identity = model.loaded.identity(adapter_digest)
         # The batch engine goes through the described output layer: only where that is the model's own.
         engine = BatchEngine if model.loaded.packs and model.loaded.output.verified else OrdinaryEngine
-        self.engine = engine(model, adapter, renderer.template.stop_ids, self._text)
+        stop_ids = renderer.template.stop_ids
+        grammars = Grammars(renderer.tokenizer, model.loaded.facts.vocabulary, stop_ids)
+        self.engine = engine(model, adapter, Turns(stop_ids, self._text, grammars))
         self.progress: Callable[[int], None] = lambda n: None
 
     @property
@@ -54,26 +54,26 @@ class LocalModel:
         """Complete all requests, in their order: those with continuations are scored, the others generated."""
         self.model.module.eval()
         completions: dict[int, Completion] = {}
-        generated = []
+        to_score: dict[int, Options] = {}
+        prompts: dict[int, list[int]] = {}
         for i, request in enumerate(requests):
-            if not request.continuations:
-                generated.append(i)
-                continue
             try:
-                completions[i] = self._score(request)
+                if request.continuations:
+                    to_score[i] = self._options(request)
+                else:
+                    prompts[i] = self._prompt(request)
             except LuthierError as error:
                 completions[i] = Completion(str(error), "failed")
         start = time.monotonic()
-        prompts: dict[int, list[int]] = {}
-        for i in generated:
-            try:
-                prompts[i] = self._prompt(requests[i])
-            except LuthierError as error:
-                completions[i] = Completion(str(error), "failed")
         jobs = self.engine.generate(list(prompts.values()), [requests[i].decoding for i in prompts], self.progress)
         share = (time.monotonic() - start) / max(1, len(jobs))
         for i, job in zip(prompts, jobs, strict=True):
             completions[i] = self._completion(job, share)
+        start = time.monotonic()
+        scores = score(self.model, self.adapter, list(to_score.values()))
+        share = (time.monotonic() - start) / max(1, len(scores))
+        for i, logps in zip(to_score, scores, strict=True):
+            completions[i] = _scored(requests[i], to_score[i], logps, share)
         return [completions[i] for i in range(len(requests))]
 
     def stream(self, request: Request) -> Iterator[str]:
@@ -106,7 +106,7 @@ class LocalModel:
         text = self._text(tokens)
         for stop in job.decoding.stop:
             text = text.split(stop, 1)[0]
-        usage = Usage(calls=1, prompt_tokens=len(job.prompt), completion_tokens=len(job.tokens), seconds=seconds)
+        usage = Usage(1, len(job.prompt), job.cached_tokens, len(job.tokens), seconds)
         return Completion(text, job.finish or "length", usage=usage)
 
     def _text(self, tokens: Sequence[int]) -> str:
@@ -115,54 +115,30 @@ class LocalModel:
         )
         return text
 
-    def _score(self, request: Request) -> Completion:
-        """Sum the log-probabilities of continuations, in fp32, with the prompt computed once."""
+    def _options(self, request: Request) -> Options:
         prompt = self.renderer.prompt_ids(request.messages)
         options = [self.renderer.answer_ids(text) for text in request.continuations]
-        batch = shared_prompt_batch(prompt, options)
+        if not all(options):
+            raise LuthierError("A continuation to be scored is empty.")
         longest = len(prompt) + max(map(len, options))
         if longest > self.renderer.context:
             raise LuthierError(
                 f"The prompt and its longest continuation have {longest} tokens; the model takes "
                 f"{self.renderer.context}."
             )
-        logps = self.model.read(batch, [TokenLogps()], self.adapter, exact=True)["logps"]
-        sums = torch.zeros(len(options)).index_add_(0, batch.targets.sequence, logps.cpu())
-        tokens = sum(map(len, options))
-        usage = Usage(calls=1, prompt_tokens=len(prompt), completion_tokens=tokens)
-        best = int(sums.argmax())
-        return Completion(request.continuations[best], "stop", tuple(sums.tolist()), usage)
+        return Options(prompt, options)
+
+
+def _scored(request: Request, options: Options, logps: tuple[float, ...], seconds: float) -> Completion:
+    """The likeliest continuation, with the log-probabilities of all."""
+    tokens = sum(map(len, options.continuations))
+    usage = Usage(calls=1, prompt_tokens=len(options.prompt), completion_tokens=tokens, seconds=seconds)
+    return Completion(request.continuations[logps.index(max(logps))], "stop", logps, usage)
 
 
 def _begun(text: str, stops: Sequence[str]) -> int:
     """Return the length of the end of a text that may become a stop string."""
     return max((n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0)
-
-
-def shared_prompt_batch(prompt: Sequence[int], options: Sequence[Sequence[int]]) -> Batch:
-    """Return a forest: the prompt as root, each option as a child, all option tokens as targets."""
-    if not all(options):
-        raise LuthierError("A continuation to be scored is empty.")
-    segments = [Segment(np.asarray(prompt, dtype=np.int64))]
-    segments += [Segment(np.asarray(option, dtype=np.int64), parent=0) for option in options]
-    read_at: list[int] = []
-    token: list[int] = []
-    sequence: list[int] = []
-    start = len(prompt)
-    for index, option in enumerate(options):
-        read_at += [len(prompt) - 1, *range(start, start + len(option) - 1)]
-        token += option
-        sequence += [index] * len(option)
-        start += len(option)
-    long = torch.long
-    targets = Targets(
-        torch.tensor(read_at, dtype=long),
-        torch.tensor(token, dtype=long),
-        torch.ones(len(token)),
-        torch.tensor(sequence, dtype=long),
-        torch.zeros(len(options), dtype=long),
-    )
-    return Batch(tuple(segments), targets)
 
 
 def open_local(source: ModelSource, *, precision: str = "auto", device: str = "auto") -> LocalModel:

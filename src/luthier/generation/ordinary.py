@@ -1,34 +1,27 @@
-"""Generation for models that cannot pack: transformers' own `generate`, with mask and positions set here.
+"""Generation for models that cannot pack: their own forward and cache, one prompt at a time.
 
 Slower than the batch engine; the run says which of the two it was, and why.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from luthier.core.types import Decoding
-from luthier.generation.engine import EngineTimes, Generation
-from luthier.generation.sampling import generator_for, next_token
+from luthier.generation.sequences import EngineTimes, Generation, Turns
 from luthier.models.readout_model import ReadoutModel
 
 
 class OrdinaryEngine:
     """One prompt at a time through the model's own cache; right for all that transformers can generate with."""
 
-    def __init__(
-        self,
-        model: ReadoutModel,
-        adapter: str | None,
-        stop_ids: frozenset[int],
-        decode: Callable[[Sequence[int]], str],
-    ) -> None:
+    def __init__(self, model: ReadoutModel, adapter: str | None, turns: Turns) -> None:
         self._model = model
         self._adapter = adapter
-        self._stop_ids = stop_ids
-        self._decode = decode
+        self._turns = turns
         self.times = EngineTimes()
 
     def generate(
@@ -37,35 +30,39 @@ class OrdinaryEngine:
         decodings: Sequence[Decoding],
         progress: Callable[[int], None] = lambda n: None,
     ) -> list[Generation]:
-        """Generate for all prompts, in their order."""
+        """Generate for all prompts, in their order; `progress` is told after each token how many have ended."""
         jobs = []
         for index, (prompt, decoding) in enumerate(zip(prompts, decodings, strict=True)):
-            job = Generation(prompt, decoding, index, generator=generator_for(decoding, index))
-            self.times.drain(self._run(job), [job])
+            job = self._turns.begin(prompt, decoding, index)
+            for _ in self._steps(job):
+                progress(int(job.finish is not None))
             jobs.append(job)
-            progress(1)
         return jobs
 
     def stream(self, prompt: Sequence[int], decoding: Decoding) -> Iterator[Generation]:
         """Generate for one prompt, yielding the growing sequence after each token."""
-        job = Generation(prompt, decoding, 0, generator=generator_for(decoding, 0))
-        for _ in self._run(job):
+        job = self._turns.begin(prompt, decoding, 0)
+        for _ in self._steps(job):
             yield job
 
     @torch.no_grad()
-    def _run(self, job: Generation) -> Iterator[None]:
+    def _steps(self, job: Generation) -> Iterator[None]:
         loaded = self._model.loaded
         ids, cache = torch.tensor([list(job.prompt)], device=loaded.device), None
         while job.finish is None:
+            began = time.monotonic()
             with self._model.reading(self._adapter, loaded.ordinary_attention):
                 out = loaded.module(input_ids=ids, past_key_values=cache, use_cache=True)
+            self._turns.advance([job], out.logits[:, -1].float())
+            self._count(first=cache is None, tokens=ids.shape[1], seconds=time.monotonic() - began)
             cache = out.past_key_values
-            logits = out.logits[0, -1].float()
-            token = int(logits.argmax()) if job.generator is None else next_token(logits, job.decoding, job.generator)
-            job.accept(token, self._stop_ids, self._stopped)
-            ids = torch.tensor([[token]], device=loaded.device)
+            ids = torch.tensor([[job.tokens[-1]]], device=loaded.device)
             yield
 
-    def _stopped(self, tokens: Sequence[int], decoding: Decoding) -> bool:
-        text = self._decode(tokens)
-        return any(stop in text for stop in decoding.stop)
+    def _count(self, *, first: bool, tokens: int, seconds: float) -> None:
+        if first:
+            self.times.prefill_tokens += tokens
+            self.times.prefill_seconds += seconds
+        else:
+            self.times.decode_tokens += 1
+            self.times.decode_seconds += seconds

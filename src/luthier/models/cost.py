@@ -12,12 +12,14 @@ import gc
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from luthier.models.facts import ModelFacts
 
+_STATUS, _CLEAR_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _ADAM_BYTES = 16
 _PROCESS_BYTES = 500 * 2**20
 """Python, torch and transformers themselves."""
@@ -74,10 +76,23 @@ def release_memory() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
+def forget_peak_memory() -> None:
+    """Let `peak_memory_bytes` count from now on; where the system cannot, it counts from the process's start."""
+    release_memory()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with suppress(OSError):  # not Linux
+        _CLEAR_PEAK.write_text("5")
+
+
 def peak_memory_bytes() -> int:
-    """Return the highest resident memory of this process so far (on CUDA: of the device)."""
+    """Return the highest resident memory of this process (on CUDA: of the device) since `forget_peak_memory`."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
+    with suppress(OSError):
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     try:
         import resource
     except ImportError:  # Windows

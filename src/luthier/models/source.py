@@ -81,7 +81,13 @@ def _from_run(spec: str, run: RunDirectory, listener: Listener | None) -> ModelS
         return ModelSource(spec, str(run.path / "model"), run.path / "model")
     base = run.recipe.get("model")
     if isinstance(base, str) and run.manifest["stage"] == "prompt":
-        return find_model(base, listener)
+        named = run.named_run(base)
+        return _from_run(spec, named, listener) if named else find_model(base, listener)
+    if run.manifest.get("forgotten_bytes"):
+        raise ModelError(
+            f"The weights of {run.path} were removed when another candidate had won. Keep those of all: run the recipe "
+            "again with keep: all."
+        )
     raise ModelError(
         f"The run {run.path} holds no trained model (stage {run.manifest['stage']}, status {run.status}). "
         f"Finish it with: luthier resume {run.path}."
@@ -104,29 +110,43 @@ def _from_adapter(spec: str, folder: Path, listener: Listener | None) -> ModelSo
 def _from_hub(name: str) -> Path:
     """Fetch a snapshot, safetensors only."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         folder = Path(snapshot_download(name, allow_patterns=_HUB_FILES))
-    except GatedRepoError:
-        raise ModelError(
-            f"{name} is gated: accept its terms on its hub page, then log in with: hf auth login."
-        ) from None
-    except RepositoryNotFoundError:
-        raise ModelError(
-            f"No model '{name}' on the hub (or it is private: hf auth login). See: luthier list models."
-        ) from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(
-            f"Cannot fetch '{name}': the hub cannot be reached from here ({reason[:160]}). Use a built-in model "
-            f"(--model {DEFAULT_MODEL}) or a local folder (--model path/to/folder)."
-        ) from None
+        raise _hub_problem(name, error) from None
     if not list(folder.glob("*.safetensors")):
         raise ModelError(
             f"{name} has no safetensors weights; pickled weights are refused. Convert them, or choose another model."
         )
     return folder
+
+
+def _hub_problem(name: str, error: Exception) -> ModelError:
+    """Say what to do about a model that the hub did not give: gated, refused, unknown, or out of reach."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    refusal = error if hasattr(error, "response") else error.__cause__  # the client wraps what it does not know
+    status = getattr(getattr(refusal, "response", None), "status_code", None)
+    if isinstance(refusal, GatedRepoError):
+        return ModelError(
+            f"{name} is gated: accept its terms on {constants.ENDPOINT}/{name}, then log in with: hf auth login (or "
+            "set HF_TOKEN to a token of that account). Access that has to be granted by its owners can take a while."
+        )
+    if isinstance(refusal, RepositoryNotFoundError):
+        return ModelError(f"No model '{name}' on the hub (or it is private: hf auth login). See: luthier list models.")
+    if status in (401, 403):
+        return ModelError(
+            f"The hub refused '{name}' ({status}): the token used here may not read it. Log in again with: hf auth "
+            "login, or set HF_TOKEN to a token that may (a fine-grained one needs access to public gated repositories)."
+        )
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ModelError(
+        f"Cannot fetch '{name}': the hub cannot be reached from here ({reason[:160]}). Use a built-in model "
+        f"(--model {DEFAULT_MODEL}) or a local folder (--model path/to/folder)."
+    )
 
 
 def read_config(folder: Path) -> Any:

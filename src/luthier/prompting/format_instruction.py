@@ -1,4 +1,4 @@
-"""Telling a model the format: the task in a sentence, with the labels or the schema that the known rows show.
+"""Telling a model the format, or holding it to it: the labels or the schema that the known rows show.
 
 The honest rival of tuning: a tuned model that only beats an uninformed prompt has shown nothing.
 """
@@ -35,6 +35,19 @@ def format_instruction(task: Task, known: Sequence[Example]) -> str:
     if task.kind == "translation":
         return "Translate the following text. Answer with the translation only."
     return f"Answer the following message in {length}."
+
+
+def constraint_for(task: Task) -> dict[str, Any]:
+    """Return what a strategy's `constraint` is for a task: the answers' schema, the labels, or nothing to hold on to.
+
+    What is constrained can be nothing else: a label, a field or a null that no row to learn from has is impossible.
+    Texts are held to a list of values only where a new one is unlikely (see `luthier.data.schema`).
+    """
+    if task.kind == "extraction" and task.schema:
+        return {"schema": dict(task.schema)}
+    if task.kind == "classification" and task.labels:
+        return {"choices": list(task.labels)}
+    return {}
 
 
 def describe_schema(schema: Mapping[str, Any]) -> str:

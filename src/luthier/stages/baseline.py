@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Literal
 
 from pydantic import Field
@@ -9,8 +10,10 @@ from pydantic import Field
 from luthier.core import config
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import collect_answers
+from luthier.evaluation.latency import median_latency_seconds
 from luthier.evaluation.model_free import BASELINES
 from luthier.evaluation.statistics import Scores
+from luthier.models.cost import forget_peak_memory, peak_memory_bytes
 from luthier.stages.material import DataConfig, read_material
 
 
@@ -24,11 +27,22 @@ class Config(config.Config):
 
 def run(config: Config, run: RunDirectory) -> None:
     """Learn, answer, score."""
+    forget_peak_memory()
     material = read_material(config.data, run)
+    began = time.monotonic()
     answerer = BASELINES.get(config.method)(material.parts.tune, material.task)
+    prepared = time.monotonic() - began
     run.update(answering={"kind": "baseline", "method": config.method})
     examples = material.parts[config.prove_on]
     answers = collect_answers(answerer, examples, run, config.prove_on)
+    latency = median_latency_seconds(answerer, examples)
+    run.update(
+        measured={
+            "memory_bytes": peak_memory_bytes(),
+            "prepared_seconds": round(prepared, 2),
+            "latency_seconds": latency,
+        }
+    )
     scores = run.once(
         f"scores_{config.prove_on}",
         lambda: Scores.measure(answerer.identity, examples, answers, material.metrics),

@@ -50,6 +50,11 @@ GLOSSARY = {
     "tune": "Rows that were learned from.",
     "choose": "Rows on which the candidates were compared and the winner chosen.",
     "confirm": "Rows that nothing was learned from or chosen on; the claim rests on them alone.",
+    "valid": "Share of answers that have the right form, such as JSON with all its fields or one of the labels, and "
+    "that come to their end. A valid answer can still be wrong.",
+    "latency": "Time until a single request, sent alone, is answered: the median of five.",
+    "memory": "Highest memory of the process while the candidate was prepared and answered.",
+    "ready in": "Time to prepare the candidate: what it takes to learn. A prompt needs nothing.",
     "discordance": "Share of rows on which one of two answerers is right and the other wrong.",
 }
 

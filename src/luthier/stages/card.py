@@ -25,7 +25,8 @@ def card_blocks(run: RunDirectory, results: list[Block], place: Path) -> list[Bl
     """
     manifest = run.manifest
     source = manifest["model"]
-    how = "asked as on" if manifest["answering"]["kind"] == "prompted" else "tuned on"
+    answering = manifest["answering"]
+    how = "asked as on" if answering["kind"] == "prompted" and _tuned(run) is None else "tuned on"
     return [
         Heading(f"{source['name']}, {how} {escape(str(manifest['data']['path']))}"),
         Text(
@@ -40,18 +41,27 @@ def card_blocks(run: RunDirectory, results: list[Block], place: Path) -> list[Bl
             "Ask it in the chat template of the tokenizer, as it was taught: "
             "`tokenizer.apply_chat_template(messages, add_generation_prompt=True)`."
         ),
-        *_instruction(manifest["answering"]),
+        *_instruction(answering),
     ]
 
 
 def _loading(run: RunDirectory, place: Path) -> str:
     """Return the lines that load the model with transformers and PEFT alone."""
     answering = run.manifest["answering"]
+    if (tuned := _tuned(run)) is not None:
+        return _loading(tuned, place)
     if answering["kind"] == "prompted":
         return _LOAD_MODEL.format(folder=find_model(answering["model"]).folder)
     if (run.path / "adapter").exists():
         return _LOAD_ADAPTER.format(base=_base_folder(run), folder=_seen_from(place, run.path / "adapter"))
     return _LOAD_MODEL.format(folder=_seen_from(place, run.path / "model"))
+
+
+def _tuned(run: RunDirectory) -> RunDirectory | None:
+    """Return the tuned candidate beside a run, if the run asks that one."""
+    answering = run.manifest["answering"]
+    named = run.named_run(answering["model"]) if answering["kind"] == "prompted" else None
+    return named if named is not None and named.path.parent == run.path.parent else None
 
 
 def _seen_from(place: Path, folder: Path) -> str:

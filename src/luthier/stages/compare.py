@@ -1,72 +1,151 @@
-"""Compare answerers on the same rows: each candidate against the first, paired, claims adjusted together."""
+"""Compare answerers on the same rows: each candidate against the first, paired, claims adjusted together.
+
+What is compared is one answerer, or a group of runs of one method with different seeds, which stands for the method.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from luthier.core.errors import DataError, RunError
+from luthier.core.errors import ConfigError, DataError, RunError
 from luthier.core.files import read_json
 from luthier.core.listener import Listener
 from luthier.core.run import RunDirectory
-from luthier.evaluation.comparison import Comparison, adjust_for_claims, compare
+from luthier.evaluation.comparison import Comparison, adjust_for_claims, compare, rows_in_order
 from luthier.evaluation.metrics import title_of
-from luthier.evaluation.opening import require_there, winner_of
+from luthier.evaluation.opening import answers_file, require_there, winner_of
 from luthier.evaluation.statistics import Scores
-from luthier.reporting.blocks import CellLike, Column, Row, Table
+from luthier.evaluation.statistics.over_seeds import score_over_seeds
+from luthier.reporting.blocks import Cell, CellLike, Column, Interval, Row, Table
 from luthier.reporting.inline import escape
+from luthier.reporting.quantities import percent
 from luthier.stages.asking import metrics_for, open_for, read_for, require_measurable, task_for, warn_of_learned_rows
 from luthier.stages.blocks import score_cell
 from luthier.stages.material import DataConfig
 
 _BATCH = 64
+Group: TypeAlias = tuple[str, ...]
+"""One answerer, or the runs of a method with different seeds."""
 
 
 def compare_all(
-    specs: Sequence[str],
+    written: Sequence[str | Path | Sequence[str | Path]],
     data: dict[str, Any] | None,
     metrics: Sequence[str],
     margin: float | None,
     precision: str,
     listener: Listener,
 ) -> list[Comparison]:
-    """Compare each of `specs[1:]` with `specs[0]` by each metric; shows a table and the sentences.
+    """Compare each of `written[1:]` with `written[0]` by each metric; shows a table and the sentences.
 
     Raises:
-        DataError: if there is no data to compare on, or the runs were proved on different rows.
+        ConfigError: for a group with an empty place, or with a run that is there twice.
+        DataError: if there is no data to compare on, the runs were proved on different rows, or two runs of a group are
+            the same model.
     """
+    groups = [group_of(one) for one in written]
+    _require_apart(groups)
+    specs = list(dict.fromkeys(spec for group in groups for spec in group))
     for spec in specs:
         require_there(spec)
     if data is None:
-        scores = [_stored(spec) for spec in specs]
-        names = list(metrics) or [scores[0].names[0]]
+        scores = {spec: _stored(spec) for spec in specs}
+        names = list(metrics) or [scores[specs[0]].names[0]]
     else:
-        section = DataConfig.parse(data, "data")
-        dataset = read_for(next((s for s in specs if RunDirectory.is_run(Path(s))), specs[0]), section)
-        task = task_for(specs[0], dataset.examples, section.kind)
-        built = metrics_for(task, metrics)
-        require_measurable(dataset.examples, built)
-        names = list(metrics) or [task.metric]
-        scores = []
-        for spec in specs:
-            warn_of_learned_rows(spec, dataset.examples, listener)
-            answerer = open_for(spec, dataset.examples, precision, listener)
-            with listener.track(f"answering ({spec})", len(dataset), "rows") as progress:
-                answers = []
-                for chunk in _chunks(dataset.examples):
-                    answers += list(answerer.answer(chunk))
-                    progress.advance(len(chunk))
-            scores.append(Scores.measure(answerer.identity, dataset.examples, answers, built))
-    comparisons = [
-        replace(compare(scores[0], other, name, margin=margin), base=specs[0], candidate=spec)
-        for name in names
-        for spec, other in zip(specs[1:], scores[1:], strict=True)
-    ]
+        scores, names = _measured(specs, DataConfig.parse(data, "data"), metrics, precision, listener)
+    for group in groups:
+        _require_other_weights(group, scores, listener)
+    measured = [[replace(scores[spec], answerer=spec) for spec in group] for group in groups]
+    comparisons = [compare(measured[0], other, name, margin=margin) for name in names for other in measured[1:]]
     adjusted = adjust_for_claims(comparisons)
-    _show(specs, scores, names, adjusted, listener)
+    _show(measured, names, adjusted, listener)
     return adjusted
+
+
+def group_of(written: str | Path | Sequence[str | Path]) -> Group:
+    """Return the answerers that are meant: "A1,A2" are two, unless a file or folder has that very name.
+
+    Raises:
+        ConfigError: for a group with an empty place, or with the same run twice.
+    """
+    if isinstance(written, (str, Path)):
+        text = str(written)
+        group = (text,) if "," not in text or os.path.exists(text) else tuple(part.strip() for part in text.split(","))
+    else:
+        group, text = tuple(map(str, written)), ",".join(map(str, written))
+    if not group or not all(group):
+        raise ConfigError(
+            f"The group '{text}' has an empty place. A group is runs with one comma between each two: runs/1,runs/2."
+        )
+    if twice := next((one for one, other in combinations(group, 2) if _place(one) == _place(other)), None):
+        raise ConfigError(
+            f"The group '{text}' has {twice} twice. A group is runs with different seeds, each named once."
+        )
+    return group
+
+
+def _require_apart(groups: Sequence[Group]) -> None:
+    """Refuse a run that stands on both sides: the two would be more alike than their methods are."""
+    base, *candidates = groups
+    for candidate in candidates:
+        both = [spec for spec in candidate if _place(spec) in set(map(_place, base))]
+        if both and len(base) + len(candidate) > 2:
+            raise ConfigError(
+                f"{both[0]} stands in {','.join(base)} and in {','.join(candidate)}. "
+                "Groups that are compared have no run in common."
+            )
+
+
+def _place(spec: str) -> str:
+    """Return what tells two ways of writing the same run apart from two runs."""
+    return os.path.realpath(spec) if os.path.exists(spec) else spec
+
+
+def _require_other_weights(group: Group, scores: Mapping[str, Scores], listener: Listener) -> None:
+    """Stop where two runs of a group are one model: seeds that were not changed would seem not to matter.
+
+    Raises:
+        DataError: if two runs have the same weights and prompt.
+    """
+    for one, other in combinations(group, 2):
+        if scores[one].answerer != scores[other].answerer:
+            continue
+        if answers_file(one) and answers_file(other):
+            listener.say(
+                f"**{escape(one)} and {escape(other)} hold the same answers.** If one is a copy of the other, seeds "
+                "seem to matter less than they do."
+            )
+            continue
+        raise DataError(
+            f"{one} and {other} are the same model. A group is runs of one method with different seeds: tune with "
+            "--seed 1, --seed 2 and so on."
+        )
+
+
+def _measured(
+    specs: Sequence[str], section: DataConfig, metrics: Sequence[str], precision: str, listener: Listener
+) -> tuple[dict[str, Scores], list[str]]:
+    """Let all answer the rows; returns their scores, and the metrics to compare by."""
+    dataset = read_for(next((s for s in specs if RunDirectory.is_run(Path(s))), specs[0]), section)
+    task = task_for(specs[0], dataset.examples, section.kind)
+    built = metrics_for(task, metrics)
+    require_measurable(dataset.examples, built)
+    scores = {}
+    for spec in specs:
+        warn_of_learned_rows(spec, dataset.examples, listener)
+        answerer = open_for(spec, dataset.examples, precision, listener)
+        with listener.track(f"answering ({spec})", len(dataset), "rows") as progress:
+            answers = []
+            for chunk in _chunks(dataset.examples):
+                answers += list(answerer.answer(chunk))
+                progress.advance(len(chunk))
+        scores[spec] = Scores.measure(answerer.identity, dataset.examples, answers, built)
+    return scores, list(metrics) or [task.metric]
 
 
 def _stored(spec: str) -> Scores:
@@ -90,15 +169,23 @@ def _chunks(examples: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 def _show(
-    specs: Sequence[str],
-    scores: Sequence[Scores],
-    names: Sequence[str],
-    comparisons: Sequence[Comparison],
-    listener: Listener,
+    measured: Sequence[Sequence[Scores]], names: Sequence[str], comparisons: Sequence[Comparison], listener: Listener
 ) -> None:
-    columns = [Column(f"{len(scores[0])} rows"), *(Column(title_of(name), "right") for name in names)]
-    rows: list[list[CellLike]] = []
-    for spec, found in zip(specs, scores, strict=True):
-        rows.append([spec, *(score_cell(found, name) for name in names)])
+    columns = [Column(f"{len(measured[0][0])} rows"), *(Column(title_of(name), "right") for name in names)]
+    rows: list[list[CellLike]] = [
+        [",".join(one.answerer for one in group), *(_cell(group, name) for name in names)] for group in measured
+    ]
     listener.show(Table(columns, rows))
     listener.show(Row("verdict", [escape(comparison.sentence()) for comparison in comparisons]))
+
+
+def _cell(group: Sequence[Scores], metric: str) -> Cell:
+    """Return a score with its interval; of a group the mean over its runs, with the range of their scores."""
+    first = group[0]
+    if len(group) == 1:
+        return score_cell(first, metric)
+    rows = [rows_in_order(first, one, metric) for one in group]
+    found = score_over_seeds(first.metric(metric), rows, first.codes)
+    values = [one.value(metric) for one in group]
+    note = f"{len(group)} seeds, {percent(min(values))} to {percent(max(values))}"
+    return Cell(Interval(found.value, found.low, found.high, "share"), note=note)

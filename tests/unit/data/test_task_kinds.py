@@ -153,6 +153,23 @@ def test_enums_only_where_a_new_value_is_unlikely() -> None:
     assert len(properties(*[{"x": str(n % 25)} for n in range(500)])["x"]["enum"]) == 25
 
 
+def test_few_values_are_no_choices_however_often_they_repeat() -> None:
+    """An answer held to an enum cannot be anything else: three orders with one voucher say little about a fourth."""
+    rows = [{"x": None}] * 80
+    assert properties(*rows, *[{"x": "WELCOME"}] * 19)["x"] == {"type": ["string", "null"]}
+    assert properties(*rows, *[{"x": "WELCOME"}] * 20)["x"] == {"enum": ["WELCOME", None]}
+
+
+def test_numbers_that_are_copied_from_the_text_are_no_choices() -> None:
+    """Ten customers with ten orders each: no id is seen once, and still the next customer has another one."""
+    ids = [{"x": f"LK-{1000 + n % 10}"} for n in range(100)]
+    assert properties(*ids)["x"] == {"type": "string"}
+    dates = [{"x": f"2024-01-{n % 9 + 10}"} for n in range(100)]
+    assert properties(*dates)["x"] == {"type": "string"}
+    names = [{"x": ["Model 300", "lamp", "kettle 2", "iron 12"][n % 4]} for n in range(100)]
+    assert properties(*names)["x"] == {"enum": ["Model 300", "iron 12", "kettle 2", "lamp"]}
+
+
 def test_nested_objects_and_lists() -> None:
     found = properties(
         {"who": {"name": "a"}, "tags": ["x", "y"]}, {"who": {"name": "b"}, "tags": []}, {"who": None, "tags": []}

@@ -55,7 +55,8 @@ def test_a_difference_is_shown() -> None:
     assert found.rows_to_show is None
     assert found.sentence() == (
         "tuned is better than base: exact match 97.5 % against 85.0 %, a difference of +12.5 points "
-        "(95 % interval +3.9 to +22.4; p = 0.007; 80 rows)."
+        "(95 % interval +3.9 to +22.4; p = 0.007; 80 rows). That holds for these two models on such rows; another "
+        "training run of the same method may differ."
     )
     assert pair(wins=2, losses=12).verdict == "worse"
     assert "tuned is worse than base" in pair(wins=2, losses=12).sentence()
@@ -246,9 +247,11 @@ def test_a_comparison_survives_json() -> None:
 
 def test_what_cannot_be_compared_is_refused() -> None:
     base = shares("base", [1, 0, 1])
-    with pytest.raises(DataError, match=r"not measured on the same examples: 1 are in one only, such as '3.0'"):
+    with pytest.raises(
+        DataError, match=r"base and tuned were not measured on the same examples: 1 are in one only, such as '3.0'"
+    ):
         compare(base, shares("tuned", [1, 0, 1, 1]), "exact_match")
-    with pytest.raises(DataError, match="different clusters"):
+    with pytest.raises(DataError, match="base and base give different clusters"):
         compare(base, replace(base, clusters=("x", "x", None)), "exact_match")
     with pytest.raises(ConfigError, match="Unknown metric 'rouge1'"):
         compare(base, base, "rouge1")
@@ -256,5 +259,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
     stems = [
         Scores.measure("m", examples, [], [build_metric("rouge1", use_stemmer=stemmer)]) for stemmer in (True, False)
     ]
-    with pytest.raises(DataError, match=r"measured differently: rouge1\(use_stemmer=True.*rouge1\(use_stemmer=False"):
+    with pytest.raises(
+        DataError, match=r"m and m were measured differently: rouge1\(use_stemmer=True.*rouge1\(use_stemmer=False"
+    ):
         compare(stems[0], stems[1], "rouge1")

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from luthier.generation.kv import DecodeStep, KeyValueCache, Prefill
+from luthier.generation.kv import DecodeStep, KeyValueCache, Prefill, Prefix, Reading
 from luthier.models.attention import AttentionOptions
-from luthier.segments import AttentionPlan, Span
 
 H, G, K = 4, 2, 4
 
@@ -25,8 +24,8 @@ def prefilled(options: AttentionOptions) -> tuple[KeyValueCache, Tensor, Tensor]
     """Prefill two sequences of 3 and 2 tokens."""
     cache = KeyValueCache(2, capacity=6)
     query, key, value = draw(5, seed=0)
-    plan = AttentionPlan((Span((0, 3)), Span((3, 5))), torch.tensor([0, 1, 2, 0, 1]))
-    Prefill(plan, cache, range(2))(query, key, value, options)
+    readings = (Reading(0, 3, (), 0), Reading(3, 5, (), 1))
+    Prefill(readings, torch.tensor([0, 1, 2, 0, 1]), cache)(query, key, value, options)
     return cache, key, value
 
 
@@ -80,9 +79,11 @@ def test_a_decoding_step_by_hand(options: AttentionOptions) -> None:
 def test_retired_sequences_leave_and_the_others_keep_their_keys() -> None:
     cache = KeyValueCache(4, capacity=3)
     query, key, value = draw(4, seed=2)
-    plan = AttentionPlan(tuple(Span((i, i + 1)) for i in range(4)), torch.zeros(4, dtype=torch.long))
+    readings = tuple(Reading(i, i + 1, (), i) for i in range(4))
     for layer in (0, 1):
-        Prefill(plan, cache, range(4))(query, key + layer, value, AttentionOptions(layer, 0.5))
+        Prefill(readings, torch.zeros(4, dtype=torch.long), cache)(
+            query, key + layer, value, AttentionOptions(layer, 0.5)
+        )
     cache.keep(torch.tensor([3, 1]))
     for layer in (0, 1):
         keys, values = cache.layer(layer, key)
@@ -96,3 +97,50 @@ def test_retired_sequences_leave_and_the_others_keep_their_keys() -> None:
     keys = torch.stack([key[0, :, 3], two[1][0, :, 0]], 1)
     values = torch.stack([value[0, :, 3], two[2][0, :, 0]], 1)
     assert torch.allclose(found[0, 0], by_hand(two[0][0, :, 0], keys, values, AttentionOptions(0, 0.5)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        AttentionOptions(0, 0.5),
+        AttentionOptions(0, 0.5, window=3),
+        AttentionOptions(0, 0.5, window=1),
+        AttentionOptions(0, 0.5, softcap=0.7, sinks=torch.tensor([0.5, -1.0, 2.0, 0.0])),
+    ],
+    ids=["plain", "window", "window of one", "soft cap and sinks"],
+)
+@pytest.mark.parametrize("copied", [0, 1, 2])
+def test_a_sequence_sees_its_prefixes_whether_apart_or_copied(options: AttentionOptions, copied: int) -> None:
+    # Row: prefix a (0..3), b below it (3..5), a tail of two below b (5..7), and one below a alone (7..8).
+    a = Prefix([1, 2, 3])
+    b = Prefix([4, 5], a)
+    cache = KeyValueCache(2, capacity=9)
+    query, key, value = draw(8, seed=0)
+    readings = (Reading(0, 3, (), a), Reading(3, 5, (a,), b), Reading(5, 7, (a, b), 1, copied), Reading(7, 8, (a,), 0))
+    positions = torch.tensor([0, 1, 2, 3, 4, 5, 6, 3])
+    read = Prefill(readings, positions, cache)(query, key, value, options)
+    first = torch.tensor([0, 1, 2, 7])  # the path of slot 0, and of slot 1
+    second = torch.tensor([0, 1, 2, 3, 4, 5, 6])
+    for path, at in ((first, 7), (second, 6), (second[:6], 5), (second[:5], 4)):
+        wanted = by_hand(query[0, :, at], key[0, :, path], value[0, :, path], options)
+        assert torch.allclose(read[0, at], wanted, atol=1e-6)
+
+    query, new_key, new_value = draw(2, seed=1)
+    apart = [(a, None), (b, torch.tensor([1]))] if copied == 0 else [(a, None)] if copied == 1 else [
+        (a, torch.tensor([0]))
+    ]  # fmt: skip
+    skips = torch.tensor([3, [5, 3, 0][copied]])
+    found = DecodeStep(cache, torch.tensor([4, 7]), skips, apart)(query, new_key, new_value, options)
+    for row, path in enumerate((first, second)):
+        keys = torch.cat([key[0, :, path], new_key[0, :, row : row + 1]], 1)
+        values = torch.cat([value[0, :, path], new_value[0, :, row : row + 1]], 1)
+        assert torch.allclose(found[0, row], by_hand(query[0, :, row], keys, values, options), atol=1e-6)
+
+
+def test_a_prefix_is_dropped_with_its_last_sequence() -> None:
+    prefix = Prefix([1], users=2)
+    prefix.keys[0] = prefix.values[0] = torch.zeros(G, 1, K)
+    prefix.release()
+    assert prefix.was_read
+    prefix.release()
+    assert not prefix.was_read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from luthier.core.types import Decoding, Request, user
+from luthier.core.errors import ConfigError
+from luthier.core.types import Constraint, Decoding, Message, Request, user
 from luthier.data.render import Renderer
-from luthier.generation.local import LocalModel, shared_prompt_batch
+from luthier.generation.local import LocalModel
+from luthier.generation.scoring import Options, scoring_batch
 from luthier.models.readout_model import ReadoutModel
 from luthier.models.readouts import TokenLogps
 from luthier.segments import sequence_batch
@@ -71,11 +74,12 @@ def test_a_stream_never_ends_inside_a_character(tiny: Callable[..., Any], monkey
 
     class Scripted:
         def stream(self, prompt: Any, decoding: Any) -> Any:
-            from luthier.generation.engine import Generation
+            from luthier.generation.sequences import Turns
 
-            job = Generation(prompt, decoding, 0)
+            turns = Turns(frozenset(), lambda ids: "")
+            job = turns.begin(prompt, decoding, 0)
             for token in tokens:
-                job.accept(token, frozenset(), lambda *_: False)
+                turns.accept(job, token)
                 yield job
 
     monkeypatch.setattr(model, "engine", Scripted())
@@ -99,7 +103,7 @@ def test_options_are_scored_as_if_each_stood_alone(tiny: Callable[..., Any]) -> 
 
 
 def test_the_forest_of_a_prompt_and_its_options_by_hand() -> None:
-    batch = shared_prompt_batch([10, 11, 12], [[20, 21], [30], [40, 41]])
+    batch = scoring_batch([Options([10, 11, 12], [[20, 21], [30], [40, 41]])], least=1)
     assert [(s.tokens.tolist(), s.parent) for s in batch.segments] == [
         ([10, 11, 12], -1), ([20, 21], 0), ([30], 0), ([40, 41], 0),
     ]  # fmt: skip
@@ -155,3 +159,54 @@ def test_its_identity_covers_weights_adapter_template_and_precision(tiny: Callab
     names.add(local(loaded).identity)
     assert len(names) == 5
     assert local(tiny()).identity == one.identity
+
+
+def test_a_constraint_holds_in_a_batch_beside_free_answers(tiny: Callable[..., Any]) -> None:
+    model = local(tiny())
+    schema = {
+        "type": "object",
+        "properties": {"a": {"enum": ["x", "yes"]}, "b": {"type": "boolean"}},
+        "required": ["a", "b"],
+        "additionalProperties": False,
+    }
+    held = Decoding(60, constraint=Constraint(schema=json.dumps(schema)))
+    chosen = Decoding(60, constraint=Constraint(choices=("ham", "hamster")))
+    requests = [Request(user(f"Question {i}?"), d) for i in range(4) for d in (held, chosen, Decoding(12))]
+    found = model.complete(requests)
+    for i, completion in enumerate(found):
+        if requests[i].decoding is held:
+            value = json.loads(completion.text)
+            assert (set(value), completion.finish) == ({"a", "b"}, "stop")
+            assert completion.text == json.dumps(value)
+            assert (value["a"] in ("x", "yes"), isinstance(value["b"], bool)) == (True, True)
+        elif requests[i].decoding is chosen:
+            assert (completion.text in ("ham", "hamster"), completion.finish) == (True, "stop")
+        else:
+            assert completion.text == model.complete([requests[i]])[0].text
+    assert {completion.text for completion in found[1::3]} <= {"ham", "hamster"}
+
+
+def test_a_schema_that_no_answer_fits_stops_before_anything_is_answered(tiny: Callable[..., Any]) -> None:
+    model = local(tiny())
+    impossible = Constraint(schema=json.dumps({"allOf": [{"type": "string"}, {"type": "number"}]}))
+    with pytest.raises(ConfigError, match="The schema allows no answer"):
+        model.complete([Request(user("Is it?"), Decoding(9, constraint=impossible))])
+
+
+def test_many_questions_with_one_block_are_scored_as_alone(tiny: Callable[..., Any]) -> None:
+    model = local(tiny())
+    block = [
+        Message("user", "first"),
+        Message("assistant", "one"),
+        Message("user", "second"),
+        Message("assistant", "two"),
+    ]
+    requests = [
+        Request((*block, Message("user", f"question {i}")), continuations=("yes", "no", "not now"[: 3 + i]))
+        for i in range(5)
+    ]
+    together = model.complete(requests)
+    for request, completion in zip(requests, together, strict=True):
+        (alone,) = model.complete([request])
+        assert completion.logps == pytest.approx(alone.logps, rel=1e-5)
+        assert completion.text == alone.text

@@ -98,15 +98,22 @@ def score_interval(
     if clusters == n and is_binary(metric, rows):
         low, high = wilson(float(rows[:, 0].sum()), n, level)
         return Interval(value, low, high, level, "Wilson", n, clusters)
-    least, most = bounds_of(metric)
-    sample = Sample(statistic_of(metric, rows, codes), value, clusters)
+    return interval_of_score(
+        Sample(statistic_of(metric, rows, codes), value, clusters), bounds_of(metric), n, level, resamples, seed
+    )
+
+
+def interval_of_score(
+    sample: Sample, bounds: tuple[float, float], rows: int, level: float, resamples: int, seed: int
+) -> Interval:
+    """Return the interval of any statistic between `bounds`; Wilson's, over clusters, where all are alike."""
     found = sample.interval(level, resamples, seed)
     if found is None:
-        reach = most - least
-        share = (value - least) / reach if math.isfinite(reach) else math.nan
-        low, high = (least + reach * limit for limit in wilson(share * clusters, clusters, level))
+        least, reach = bounds[0], bounds[1] - bounds[0]
+        share = (sample.value - least) / reach if math.isfinite(reach) else math.nan
+        low, high = (least + reach * limit for limit in wilson(share * sample.clusters, sample.clusters, level))
         found = low, high, "Wilson over clusters"
-    return _interval(sample, found, (least, most), level, n)
+    return _interval(sample, found, bounds, level, rows)
 
 
 def difference_interval(
@@ -128,13 +135,20 @@ def difference_interval(
         return Interval(difference, low, high, level, "Tango", n, clusters)
     reach = bounds_of(metric)[1] - bounds_of(metric)[0]
     sample = Sample(difference_of(metric, base, candidate, codes), difference, clusters)
+    return interval_of_difference(sample, reach, n, level, resamples, seed)
+
+
+def interval_of_difference(
+    sample: Sample, reach: float, rows: int, level: float, resamples: int, seed: int
+) -> Interval:
+    """Return the interval of any difference no larger than `reach`; Tango's, over clusters, where all are alike."""
     found = sample.interval(level, resamples, seed)
     if found is None:
-        share = difference / reach if math.isfinite(reach) else math.nan
+        clusters, share = sample.clusters, sample.value / reach if math.isfinite(reach) else math.nan
         wins, losses = max(share, 0.0) * clusters, max(-share, 0.0) * clusters
         low, high = (reach * limit for limit in paired_share_interval(wins, losses, clusters, level))
         found = low, high, "Tango over clusters"
-    return _interval(sample, found, (-reach, reach), level, n)
+    return _interval(sample, found, (-reach, reach), level, rows)
 
 
 def _interval(

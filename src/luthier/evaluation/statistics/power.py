@@ -60,10 +60,10 @@ def _critical_wins(discordant: Integers, alpha: float) -> Integers:
     """Return the fewest wins that McNemar's mid-p test calls significant, for each number of discordant rows."""
     from scipy.stats import binom
 
-    fewest = np.asarray(binom.isf(alpha / 2, discordant, 0.5), dtype=np.int64)
-    tail = binom.sf(fewest, discordant, 0.5) + 0.5 * binom.pmf(fewest, discordant, 0.5)
+    wins = np.asarray(binom.isf(alpha / 2, discordant, 0.5), dtype=np.int64)
+    tail = binom.sf(wins, discordant, 0.5) + 0.5 * binom.pmf(wins, discordant, 0.5)
     # isf has P(more) <= alpha / 2 < P(as many or more): the mid-p value of that count may be on either side.
-    return np.where(tail <= alpha / 2, fewest, fewest + 1)
+    return np.where(tail <= alpha / 2, wins, wins + 1)
 
 
 @lru_cache(maxsize=1024)
@@ -93,7 +93,7 @@ def rows_needed(difference: float, discordance: float = 0.2, power: float = 0.8,
     guess = math.ceil((reach / difference) ** 2)  # Miettinen 1968; the exact search starts from here
     if guess > _EXACT_ROWS:
         return guess
-    return _fewest(_reaches(power, lambda n: _power(n, difference, discordance, alpha)), guess)
+    return fewest(_reaches(power, lambda n: _power(n, difference, discordance, alpha)), guess)
 
 
 def power_of_mean(n: float, difference: float, deviation: float, alpha: float = 0.05) -> float:
@@ -141,7 +141,7 @@ def rows_needed_for_mean(difference: float, deviation: float, power: float = 0.8
     guess = max(2, math.ceil((reach * deviation / difference) ** 2))
     if guess > _EXACT_ROWS:
         return guess
-    return _fewest(_reaches(power, lambda n: power_of_mean(n, difference, deviation, alpha)), guess)
+    return fewest(_reaches(power, lambda n: power_of_mean(n, difference, deviation, alpha)), guess)
 
 
 def design_effect(values: Floats, codes: Integers) -> float:
@@ -190,7 +190,7 @@ def _bisect(reached: Callable[[float], bool], low: float, high: float) -> float:
     return high
 
 
-def _fewest(reached: Callable[[float], bool], guess: int) -> int:
+def fewest(reached: Callable[[float], bool], guess: int) -> int:
     """Return the smallest whole number that reaches, searched outward from a guess."""
     low, high = guess // 2, max(guess, 1)
     if reached(low):

@@ -8,22 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from pydantic import Field
-
-from luthier.core.config import Config
-from luthier.core.files import sha256_text
-from luthier.core.types import Answer, Completion, Decoding, Example, Message, Request
+from luthier.core.types import Answer, Completion, Example, Message, Request
+from luthier.prompting.asking import NOTHING_KNOWN, AskingConfig, Known, ask_once, instructed
 
 
-class ZeroShotConfig(Config):
+class ZeroShotConfig(AskingConfig):
     """Zero-shot settings."""
 
     strategy: str = "zero_shot"
-    instruction: str = Field("", description="put before the user's prompt; empty sends the prompt verbatim")
-    max_tokens: int = Field(256, ge=1, description="output limit in tokens")
-    temperature: float = Field(0.0, ge=0, description="0 is greedy")
-    top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling")
-    seed: int = Field(0, description="seed of sampling")
 
 
 class ZeroShot:
@@ -32,20 +24,15 @@ class ZeroShot:
     name = "zero_shot"
     Config = ZeroShotConfig
 
-    def __init__(self, config: ZeroShotConfig = ZeroShotConfig()) -> None:
+    def __init__(self, config: ZeroShotConfig = ZeroShotConfig(), known: Known = NOTHING_KNOWN) -> None:
         self.config = config
-        self.identity = sha256_text("zero_shot", config.digest())
+        self.identity = config.identity()
 
     def steps(self, example: Example) -> Generator[list[Request], list[Completion], Answer]:
         """Send the conversation, with the instruction before its last user turn."""
-        config = self.config
-        decoding = Decoding(config.max_tokens, config.temperature, config.top_p, seed=config.seed)
-        (completion,) = yield [Request(self.messages(example), decoding)]
-        return Answer(example.id, completion.text, completion.finish)
+        return ask_once(example, self.messages(example), self.config.decoding)
 
     def messages(self, example: Example) -> tuple[Message, ...]:
         """Return the conversation that is sent."""
-        if not self.config.instruction:
-            return example.messages
         *before, last = example.messages
-        return (*before, Message(last.role, f"{self.config.instruction}\n\n{last.content}"))
+        return (*before, instructed(last, self.config.instruction))

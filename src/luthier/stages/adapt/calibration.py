@@ -13,8 +13,8 @@ from luthier.core.listener import Listener
 from luthier.core.types import Decoding, Request
 from luthier.data.render import Renderer
 from luthier.evaluation.opening import reading_weights, require_there
-from luthier.generation.engine import EngineTimes
 from luthier.generation.local import LocalModel
+from luthier.generation.sequences import EngineTimes
 from luthier.models.compatibility import check_compatible
 from luthier.models.cost import estimate_training_bytes
 from luthier.models.load import load_model
@@ -48,6 +48,7 @@ class Calibration:
     train_tokens_per_second: float = 1.0
     prefill_tokens_per_second: float = 1.0
     generate_tokens_per_second: float = 1.0
+    seconds_a_token_alone: float = 0.0
     tune_tokens: int = 0
     choose_tokens: int = 0
     prompt_tokens: float = 0.0
@@ -89,7 +90,7 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
         lengths = measure_lengths(renderer, material.parts)
         load_seconds = time.monotonic() - began
         progress.advance()
-        prefill, generate = _generation_speed(LocalModel(ReadoutModel(model), renderer, None), material)
+        speeds = _generation_speeds(LocalModel(ReadoutModel(model), renderer, None), material)
         progress.advance()
         batch = BatchConfig()
         readout = ReadoutModel(model, [Lora().attach(model)])
@@ -105,8 +106,7 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
         usable=True,
         load_seconds=load_seconds,
         train_tokens_per_second=train,
-        prefill_tokens_per_second=prefill,
-        generate_tokens_per_second=generate,
+        **speeds,
         tune_tokens=sum(map(len, tune)),
         choose_tokens=sum(choose),
         prompt_tokens=lengths.prompt.mean,
@@ -119,12 +119,19 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
     )
 
 
-def _generation_speed(model: LocalModel, material: Material) -> tuple[float, float]:
-    """Tokens a second of reading prompts and of writing answers, many at once as later."""
+def _generation_speeds(model: LocalModel, material: Material) -> dict[str, float]:
+    """Measure reading prompts and writing answers, many at once as in an evaluation; and writing one alone."""
     examples = material.parts.choose[:_PROMPTS]
-    model.complete([Request(e.messages, Decoding(max_tokens=2)) for e in examples[:2]])  # warms up
+    alone = _times(model, [Request(e.messages, Decoding(max_tokens=_NEW_TOKENS)) for e in examples[:1]])  # warms up
+    together = _times(model, [Request(e.messages, Decoding(max_tokens=_NEW_TOKENS)) for e in examples])
+    return {
+        "prefill_tokens_per_second": together.prefill_tokens / together.prefill_seconds,
+        "generate_tokens_per_second": max(1, together.decode_tokens) / max(1e-3, together.decode_seconds),
+        "seconds_a_token_alone": alone.decode_seconds / max(1, alone.decode_tokens),
+    }
+
+
+def _times(model: LocalModel, requests: list[Request]) -> EngineTimes:
     model.engine.times = EngineTimes()
-    model.complete([Request(e.messages, Decoding(max_tokens=_NEW_TOKENS)) for e in examples])
-    times = model.engine.times
-    reading = times.prefill_tokens / times.prefill_seconds
-    return reading, max(1, times.decode_tokens) / max(1e-3, times.decode_seconds)
+    model.complete(requests)
+    return model.engine.times

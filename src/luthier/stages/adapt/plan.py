@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,41 +11,30 @@ from luthier.core.budget import format_duration
 from luthier.core.run import environment
 from luthier.reporting.quantities import size
 from luthier.stages.adapt.calibration import Calibration
+from luthier.stages.adapt.candidates import Candidate, Candidates
 from luthier.stages.adapt.recipe import Config
 from luthier.stages.material import Material
 
-_EPOCHS = (3.0, 2.0, 1.0, 0.5)
-"""Passes tried from the most to the fewest; the recommended 2 to 4 where the budget allows."""
-_SAFETY = 1.2
-"""Plans reckon with 20 % more than measured: other programs run too."""
-_BASELINE_SECONDS = 2.0
 _REPORT_SECONDS = 3.0
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One way to do the task: a stage and its recipe, run as a child run called `name`."""
-
-    name: str
-    title: str
-    stage: str
-    recipe: Mapping[str, Any]
-    seconds: float
-
-    @property
-    def uses_model(self) -> bool:
-        """Whether a language model answers."""
-        return self.stage != "baseline"
+_ORDER = (
+    "most_frequent", "tfidf", "as_is", "told_format", "held_to_format", "few_shot_random", "few_shot_nearest",
+    "lora_fewer", "lora", "tuned_held",
+)  # fmt: skip
+"""In which candidates run and are shown: cheapest first."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Candidates in order, what was left out and why, and the time kept for `confirm`."""
+    """Candidates in order, what was left out and why, and the time kept for `confirm`.
+
+    `retention` says whether the general questions are asked before and after tuning.
+    """
 
     candidates: tuple[Candidate, ...]
     left_out: list[tuple[str, str]]
     confirm_seconds: float
     calibration: Calibration
+    retention: bool = False
 
     @property
     def seconds(self) -> float:
@@ -63,122 +53,117 @@ class Plan:
             [(title, reason) for title, reason in value["left_out"]],
             value["confirm_seconds"],
             Calibration(**value["calibration"]),
+            value["retention"],
         )
 
 
 def make_plan(config: Config, material: Material, measured: Calibration) -> Plan:
-    """Fit the candidates into the budget, with time reserved to confirm the winner and its strongest rival.
+    """Fit the candidates into the budget, with time reserved to confirm the winner and its strongest rivals.
 
-    Rivals without a model always fit. Of the sets of candidates with a model, the first that fits is taken: all, with
-    as many epochs as possible; then without the uninformed prompt, which says least; then tuning alone; then prompts
-    alone.
+    Rivals without a model always fit. The others are taken in the order of how much they tell, each if it still fits:
+    see `_wishes`.
     """
-    without_model = _without_model(config)
-    prompted = _prompted(config, material, measured)
+    candidates = Candidates(config, material, measured)
+    free = candidates.without_model()
     if not measured.usable:
         reason = f"{format_duration(config.budget_seconds)} are too few to look at a model; try --budget 10m"
-        titles = [*(candidate.title for candidate in prompted), "LoRA"]
-        return Plan(without_model, [(title, reason) for title in titles], _REPORT_SECONDS, measured)
+        titles = ["as it is", candidates.informed().title, candidates.few_shot("random").title, "LoRA"]
+        return Plan(tuple(free), [(title, reason) for title in titles], _REPORT_SECONDS, measured)
     left_out: list[tuple[str, str]] = []
-    tuned = [_lora(config, material, measured, epochs) for epochs in _EPOCHS]
     room = environment()["memory_bytes"]
-    if room and measured.memory_bytes > room:
+    tunable = not room or measured.memory_bytes <= room
+    if not tunable:
         left_out.append(("LoRA", f"takes about {size(measured.memory_bytes)} of memory, this machine has {size(room)}"))
-        tuned = []
-    left = config.budget_seconds - measured.load_seconds - sum(candidate.seconds for candidate in without_model)
-    chosen: tuple[Candidate, ...] = ()
-    for chosen in _sets(prompted, tuned):
-        confirming = _confirm_seconds(material, measured, chosen)
-        if sum(candidate.seconds for candidate in chosen) + confirming <= left:
-            break
-    kept = {candidate.name for candidate in chosen}
-    for candidate in (*prompted, *tuned[-1:]):
-        if candidate.name not in kept:
-            title = "LoRA" if candidate.stage == "tune" else candidate.title
-            needed = _confirm_seconds(material, measured, (*chosen, candidate)) + candidate.seconds
-            whole = config.budget_seconds - left + sum(c.seconds for c in chosen) + needed
-            left_out.append((title, f"no time for it; --budget {whole / 60 + 1:.0f}m would fit it"))
-    return Plan((*without_model, *chosen), left_out, confirming, measured)
+    spent = measured.load_seconds + sum(candidate.seconds for candidate in free)
+    draft = _drafted(candidates, tunable, config.budget_seconds - spent)
+    least = int(config.budget_seconds // 60) + 1
+    for wish in draft.refused.values():
+        fitting = next(m for m in itertools.count(least) if _drafted(candidates, tunable, 60 * m - spent).grants(wish))
+        title = "LoRA" if wish.name == "lora" else wish.title
+        left_out.append((title, f"no time for it; --budget {fitting}m would fit it"))
+    chosen = [*free, *sorted(draft.chosen.values(), key=lambda candidate: _ORDER.index(candidate.name))]
+    return Plan(tuple(chosen), left_out, draft.confirm_seconds, measured, draft.retention)
 
 
-def _sets(prompted: Sequence[Candidate], tuned: Sequence[Candidate]) -> Iterator[tuple[Candidate, ...]]:
-    """Yield sets of candidates from the fullest to none; `tuned` has the most epochs first, half an epoch last."""
-    whole_epochs = tuned[:-1]
-    informed = prompted[-1:]
-    for kept, tunings in ((prompted, whole_epochs), (informed, tuned), ((), tuned)):
-        for candidate in tunings:
-            yield (*kept, candidate)
-    yield from (tuple(prompted), tuple(informed), ())
+@dataclass(frozen=True)
+class _Retention:
+    """The wish to know what was forgotten."""
+
+    name: str = "retention"
+    title: str = "forgetting"
 
 
-def _without_model(config: Config) -> tuple[Candidate, ...]:
-    names = (("most_frequent", "most frequent answer"), ("tfidf", "TF-IDF"))
-    data = config.data.model_dump(mode="json")
-    return tuple(
-        Candidate(method, title, "baseline", {"data": data, "method": method, "prove_on": "choose"}, _BASELINE_SECONDS)
-        for method, title in names
-    )
+_Wish = Candidate | _Retention
 
 
-def _prompted(config: Config, material: Material, measured: Calibration) -> list[Candidate]:
-    common = {
-        "data": config.data.model_dump(mode="json"),
-        "model": config.model,
-        "precision": config.precision,
-        "prove_on": "choose",
-    }
-    rows = len(material.parts.choose)
-    told = measured.prompt_tokens + measured.instruction_tokens
-    return [
-        Candidate("as_is", "as it is", "prompt", common, _answering(measured, rows, measured.prompt_tokens)),
-        Candidate(
-            "told_format",
-            "told the format",
-            "prompt",
-            common | {"tell_format": True},
-            _answering(measured, rows, told),
-        ),
-    ]
+def _drafted(candidates: Candidates, tunable: bool, seconds: float) -> _Draft:
+    """Grant the wishes that fit, in their order."""
+    draft = _Draft(candidates)
+    for wish in _wishes(draft, candidates, tunable):
+        tried = draft.with_wish(wish)
+        if tried.seconds <= seconds:
+            draft.chosen, draft.retention = tried.chosen, tried.retention
+        elif not draft.grants(wish):
+            draft.refused[wish.name] = wish
+    return draft
 
 
-def _lora(config: Config, material: Material, measured: Calibration, epochs: float) -> Candidate:
-    recipe = {
-        "data": config.data.model_dump(mode="json"),
-        "model": config.model,
-        "precision": config.precision,
-        "adapter": {"method": "lora"},
-        "training": {"epochs": epochs, "validations": _validations(epochs)},
-        "seed": config.seed,
-        "prove_on": "choose",
-        "compare_before": False,
-    }
-    read_only = _validations(epochs) * measured.choose_tokens / 3  # a forward is a third of a step
-    training = (epochs * measured.tune_tokens + read_only) / measured.train_tokens_per_second
-    answering = _answering(measured, len(material.parts.choose), measured.prompt_tokens, measured.answer_tokens * 1.25)
-    passes = "half an epoch" if epochs == 0.5 else f"{epochs:g} epoch{'s' if epochs > 1 else ''}"
-    return Candidate("lora", f"LoRA r16, {passes}", "tune", recipe, _SAFETY * training + answering)
+class _Draft:
+    """A plan on its way: what has been granted so far, what that takes, and what was refused."""
+
+    def __init__(self, candidates: Candidates) -> None:
+        self._candidates = candidates
+        self.chosen: dict[str, Candidate] = {}
+        self.retention = False
+        self.refused: dict[str, _Wish] = {}
+
+    def with_wish(self, wish: _Wish) -> _Draft:
+        """Return the draft with one more wish; a candidate takes the place of one of the same name."""
+        tried = _Draft(self._candidates)
+        tried.chosen, tried.retention = dict(self.chosen), self.retention
+        if isinstance(wish, _Retention):
+            tried.retention = True
+        else:
+            tried.chosen[wish.name] = wish
+        return tried
+
+    def grants(self, wish: _Wish) -> bool:
+        """Say whether a wish, or more of the same (such as more epochs), is granted."""
+        return self.retention if isinstance(wish, _Retention) else wish.name in self.chosen
+
+    @property
+    def confirm_seconds(self) -> float:
+        """Seconds after the choice: the rows to confirm, what was forgotten, the report."""
+        seconds = self._candidates.confirming_seconds(list(self.chosen.values()))
+        return _REPORT_SECONDS + seconds + (self._candidates.retention_seconds() if self.retention else 0.0)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of everything chosen."""
+        return sum(candidate.seconds for candidate in self.chosen.values()) + self.confirm_seconds
 
 
-def _validations(epochs: float) -> int:
-    """One look at the loss to choose an epoch, at least; more are for finding the best of many epochs."""
-    return 4 if epochs > 1 else 1
+def _wishes(draft: _Draft, candidates: Candidates, tunable: bool) -> Iterator[_Wish]:
+    """Yield what one would like to try, what tells most first; `draft` says what has been granted so far.
 
-
-def _answering(measured: Calibration, rows: int, prompt_tokens: float, answer_tokens: float | None = None) -> float:
-    """Seconds to load a model and answer rows; an untuned model is reckoned to run to the output limit."""
-    if not measured.usable:
-        return 0.0
-    written = measured.output_limit if answer_tokens is None else answer_tokens
-    reading = prompt_tokens / measured.prefill_tokens_per_second
-    return measured.load_seconds + _SAFETY * rows * (reading + written / measured.generate_tokens_per_second)
-
-
-def _confirm_seconds(material: Material, measured: Calibration, chosen: Sequence[Candidate]) -> float:
-    """Seconds to answer the rows to confirm with the tuned model and one prompted one, and to write the report."""
-    rows = len(material.parts.confirm)
-    seconds = _REPORT_SECONDS
-    if any(candidate.stage == "tune" for candidate in chosen):
-        seconds += _answering(measured, rows, measured.prompt_tokens, measured.answer_tokens * 1.25)
-    if any(candidate.stage == "prompt" for candidate in chosen):
-        seconds += _answering(measured, rows, measured.prompt_tokens + measured.instruction_tokens)
-    return seconds
+    An informed prompt and a short tuning come first: they are the two answers that people look for. Then the rival with
+    demonstrations, more epochs, what was forgotten, and the uninformed prompt, which shows why answers are wrong.
+    """
+    yield candidates.informed()
+    if tunable:
+        yield candidates.lora(0.5)
+        yield candidates.lora(1.0)
+    yield candidates.few_shot("random")
+    if "lora" in draft.chosen:
+        yield candidates.lora(2.0)
+        yield _Retention()
+    yield candidates.as_is()
+    if "lora" in draft.chosen:
+        yield candidates.lora(3.0)
+    if candidates.constrained:
+        yield candidates.told_format()
+        if "lora" in draft.chosen:
+            yield candidates.tuned_held_to_format()
+    if "lora" in draft.chosen and draft.chosen["lora"].recipe["training"]["epochs"] > 1:
+        yield candidates.lora(1.0, name="lora_fewer")
+    yield candidates.few_shot("nearest")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 
 from luthier.core import config
@@ -18,6 +20,8 @@ class Config(config.Config):
     precision: str = Field("auto", description="fp32, bf16, or auto: bf16 where the machine computes in it")
     target: float | None = Field(None, gt=0, le=1, description="score that would be good enough, e.g. 0.8")
     budget_seconds: float = Field(600.0, description="time for everything, cumulative over resumes")
+    keep: Literal["winner", "all"] = Field("winner", description="whose weights stay when the winner is known")
+    redact: bool = Field(False, description="leave the rows and answers out of the report")
     seed: int = Field(0, description="seed of initialisation and order")
 
     @field_validator("budget_seconds", mode="before")

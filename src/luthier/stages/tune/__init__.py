@@ -14,11 +14,12 @@ from luthier.data.render import Renderer
 from luthier.evaluation.answerers import Prompted
 from luthier.evaluation.answering import collect_answers
 from luthier.evaluation.comparison import Comparison, compare
+from luthier.evaluation.latency import median_latency_seconds
 from luthier.evaluation.opening import reading_weights, require_there
 from luthier.evaluation.statistics import Scores
 from luthier.generation.local import LocalModel, adapter_digest
 from luthier.models.compatibility import check_compatible
-from luthier.models.cost import estimate_training_bytes, peak_memory_bytes
+from luthier.models.cost import estimate_training_bytes, forget_peak_memory, peak_memory_bytes
 from luthier.models.load import load_model
 from luthier.models.readout_model import ReadoutModel
 from luthier.models.source import find_model, weights_digest
@@ -43,6 +44,7 @@ __all__ = ["Config", "run"]
 
 def run(config: Config, run: RunDirectory) -> None:
     """Read, train, prove."""
+    forget_peak_memory()
     material = read_material(config.data, run)
     require_there(config.model)
     source = find_model(config.model, run.listener)
@@ -106,11 +108,13 @@ def run(config: Config, run: RunDirectory) -> None:
     digest = adapter_digest(folder) if folder.name == "adapter" else weights_digest(folder)
     tuned = Prompted(LocalModel(readout, renderer, "default", digest), strategy)
     after = _scores(tuned, material, config, run, "after")
+    latency = median_latency_seconds(tuned, material.parts[config.prove_on])
     comparison = None
     if before is not None:
         comparison = run.once("comparison", lambda: compare(before, after, material.task.metric), Comparison.from_json)
     training_seconds = sum(line["seconds"] for line in run.timings())
-    run.update(measured={"memory_bytes": peak_memory_bytes(), "seconds": round(training_seconds, 1)})
+    memory = peak_memory_bytes()
+    run.update(measured={"memory_bytes": memory, "seconds": round(training_seconds, 1), "latency_seconds": latency})
     write_reports(run, config, material, Outcome(after, before, comparison))
     run.finish(
         comparison.to_json()

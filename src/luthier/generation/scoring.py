@@ -1,0 +1,83 @@
+"""Scoring given continuations: prompts and what they have in common are computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from luthier.models.readout_model import ReadoutModel
+from luthier.models.readouts import TokenLogps
+from luthier.segments import Batch, Targets
+from luthier.segments.prefixes import LEAST_SHARED, share_prefixes
+
+_READ_TOKENS = 4096
+"""Tokens computed at once; bounds memory."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """A prompt and the continuations to be scored after it, as ids; none is empty."""
+
+    prompt: Sequence[int]
+    continuations: Sequence[Sequence[int]]
+
+
+def score(model: ReadoutModel, adapter: str | None, asked: Sequence[Options]) -> list[tuple[float, ...]]:
+    """Return the summed log-probability (nats, fp32) of every continuation after its prompt."""
+    found: list[tuple[float, ...]] = [()] * len(asked)
+    for members in _chunks(asked):
+        batch = scoring_batch([asked[i] for i in members])
+        logps = model.read(batch, [TokenLogps()], adapter, exact=True)["logps"].cpu()
+        sums = iter(torch.zeros(batch.targets.sequences).index_add_(0, batch.targets.sequence, logps).tolist())
+        for i in members:
+            found[i] = tuple(next(sums) for _ in asked[i].continuations)
+    return found
+
+
+def scoring_batch(asked: Sequence[Options], least: int = LEAST_SHARED) -> Batch:
+    """Return the forest of all prompts and continuations; the continuations' tokens are the targets.
+
+    A sequence is one continuation, a group those of one prompt.
+    """
+    paths = [[*one.prompt, *continuation] for one in asked for continuation in one.continuations]
+    prompts = [len(one.prompt) for one in asked for _ in one.continuations]
+    groups = [group for group, one in enumerate(asked) for _ in one.continuations]
+    segments, leaves = share_prefixes(paths, least)
+    laid_out = Batch(segments, Targets(*(torch.zeros(0, dtype=torch.long),) * 5))
+    starts = laid_out.starts()
+    read_at, token, sequence = [], [], []
+    for index, (path, leaf, prompt) in enumerate(zip(paths, leaves, prompts, strict=True)):
+        places = [np.arange(starts[i], starts[i] + len(segments[i].tokens)) for i in laid_out.path(leaf)]
+        read_at.append(np.concatenate(places)[prompt - 1 : -1])
+        token.append(np.asarray(path[prompt:], dtype=np.int64))
+        sequence.append(np.full(len(path) - prompt, index))
+    columns = [torch.from_numpy(np.concatenate(column)) for column in (read_at, token, sequence)]
+    weight = torch.ones(len(columns[0]))
+    return Batch(segments, Targets(columns[0], columns[1], weight, columns[2], torch.tensor(groups)))
+
+
+def _chunks(asked: Sequence[Options]) -> Iterator[list[int]]:
+    """Group prompts that begin alike, as many as may be computed at once."""
+    order = sorted(range(len(asked)), key=lambda i: list(asked[i].prompt))
+    members: list[int] = []
+    used = 0
+    for position, i in enumerate(order):
+        answers = sum(map(len, asked[i].continuations))
+        before = asked[order[position - 1]].prompt if members else ()
+        new = len(asked[i].prompt) - _alike(before, asked[i].prompt) + answers
+        if members and used + new > _READ_TOKENS:
+            yield members
+            members, used, new = [], 0, len(asked[i].prompt) + answers
+        members.append(i)
+        used += new
+    if members:
+        yield members
+
+
+def _alike(first: Sequence[int], second: Sequence[int]) -> int:
+    """Length of the common beginning."""
+    pairs = zip(first, second, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))

@@ -1,0 +1,105 @@
+"""One sequence being generated, and when it has ended; what both engines share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from luthier.core.types import Decoding, Finish
+from luthier.generation.sampling import generator_for, next_token
+from luthier.generation.structured import Grammars, Matcher, mask_rows
+
+
+@dataclass(eq=False)
+class Generation:
+    """One sequence being generated.
+
+    Attributes:
+        prompt: Ids of the whole prompt.
+        tokens: Ids generated so far.
+        finish: Why it has ended; None while it has not.
+        cached_tokens: Tokens of the prompt that were read for another sequence.
+        gap: Difference of the two highest logits at each token, where the engine records it.
+    """
+
+    prompt: Sequence[int]
+    decoding: Decoding
+    index: int
+    generator: torch.Generator | None = None
+    matcher: Matcher | None = None
+    tokens: list[int] = field(default_factory=list)
+    finish: Finish | None = None
+    cached_tokens: int = 0
+    gap: list[float] = field(default_factory=list)
+
+    @property
+    def position(self) -> int:
+        """Position of the last token in the sequence."""
+        return len(self.prompt) + len(self.tokens) - 1
+
+
+@dataclass(frozen=True)
+class Turns:
+    """How turns begin and end: makes sequences and moves them on.
+
+    Attributes:
+        stop_ids: Ids that end a turn.
+        decode: Ids to text, for stop strings.
+        grammars: Compiles constraints.
+    """
+
+    stop_ids: frozenset[int]
+    decode: Callable[[Sequence[int]], str]
+    grammars: Grammars | None = None
+
+    def begin(self, prompt: Sequence[int], decoding: Decoding, index: int) -> Generation:
+        """Return a new sequence; `index` selects its random stream."""
+        matcher = None
+        if decoding.constraint is not None:
+            assert self.grammars is not None, "a constraint needs grammars"
+            matcher = self.grammars.matcher(decoding.constraint)
+        return Generation(prompt, decoding, index, generator_for(decoding, index), matcher)
+
+    def advance(self, jobs: Sequence[Generation], logits: Tensor) -> None:
+        """Choose each sequence's next token from its row of logits `[N, V]` (fp32), and note which have ended."""
+        if any(job.matcher is not None for job in jobs):
+            logits = mask_rows([job.matcher for job in jobs], logits)
+        likeliest = logits.argmax(-1).tolist()
+        for row, job in enumerate(jobs):
+            token = likeliest[row]
+            if job.generator is not None:
+                token = next_token(logits[row], job.decoding, job.generator)
+            self.accept(job, token)
+
+    def accept(self, job: Generation, token: int) -> None:
+        """Take in a token, and note whether the sequence has ended."""
+        job.tokens.append(token)
+        if token in self.stop_ids or (job.decoding.stop and self._has_stop_text(job)):
+            job.finish = "stop"
+        elif job.matcher is not None and _completes(job.matcher, token):
+            job.finish = "stop"  # nothing may follow but the end of the turn
+        elif len(job.tokens) >= job.decoding.max_tokens:
+            job.finish = "length"
+
+    def _has_stop_text(self, job: Generation) -> bool:
+        text = self.decode(job.tokens)
+        return any(stop in text for stop in job.decoding.stop)
+
+
+def _completes(matcher: Matcher, token: int) -> bool:
+    matcher.accept(token)
+    return matcher.finished
+
+
+@dataclass
+class EngineTimes:
+    """Tokens and seconds so far, of reading prompts and of writing answers."""
+
+    prefill_tokens: int = 0
+    cached_tokens: int = 0
+    prefill_seconds: float = 0.0
+    decode_tokens: int = 0
+    decode_seconds: float = 0.0

@@ -1,0 +1,140 @@
+"""Whether a model fits this machine, and about how long LoRA takes here: from its shape alone, before a download.
+
+Memory is that of `luthier.models.cost`. Time is arithmetic divided by the speed of a matrix product measured here: a
+token costs LoRA two operations a weight forward and two back (the frozen weights have no gradients of their own), and
+the output layer only where an answer is learned.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from luthier.core.run import environment
+from luthier.models.cost import estimate_answering_bytes, estimate_training_bytes
+from luthier.models.facts import ModelFacts
+from luthier.models.load import pick_device, pick_precision
+
+_SUSTAINED = 0.5
+"""Share of a matrix product's speed that a training step reaches: 0.50 (fp32) and 0.54 (bf16) for the 135 M built-in
+model, 0.44 for gemma-3-270m, on one core with 4 x 150 tokens a step. Small models on a GPU reach less: not tried."""
+_ROOM = 0.9
+"""Share of the memory that one process can have; the system needs some, too."""
+_LARGEST_PRODUCT = 8192
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What fits and how fast: memory in bytes (None where it is not known), the precision of `auto`, GFLOP/s."""
+
+    device: str
+    precision: str
+    memory_bytes: int | None
+    gflops: float
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Rows to learn from: how many, tokens of each, how many of these are the answer, passes over them."""
+
+    rows: int = 300
+    row_tokens: int = 150
+    answer_tokens: int = 30
+    epochs: float = 2.0
+    micro_batch_tokens: int = 600
+
+    def __str__(self) -> str:
+        return f"{self.rows} rows of {self.row_tokens} tokens, {self.epochs:g} epochs"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a model needs here: bytes to answer and to be tuned with LoRA, and what there is for it; seconds to tune."""
+
+    answering_bytes: int
+    tuning_bytes: int
+    room_bytes: float | None
+    seconds: float
+
+    @property
+    def answers(self) -> bool:
+        """Whether it can answer here; False where the memory is not known."""
+        return self.room_bytes is not None and self.answering_bytes <= self.room_bytes
+
+    @property
+    def tunes(self) -> bool:
+        """Whether it can be tuned with LoRA here; False where the memory is not known."""
+        return self.room_bytes is not None and self.tuning_bytes <= self.room_bytes
+
+
+def fit(facts: ModelFacts, machine: Machine, work: Workload, rank: int) -> Fit:
+    """Estimate what a model needs on a machine.
+
+    Args:
+        facts: The model's shape.
+        machine: From `measure_machine`.
+        work: What it would learn from.
+        rank: Of LoRA on all linear layers.
+    """
+    answering = estimate_answering_bytes(facts, machine.precision)
+    tuning = estimate_training_bytes(facts, lora_parameters(facts, rank), work.micro_batch_tokens, machine.precision)
+    room = None if machine.memory_bytes is None else machine.memory_bytes * _ROOM
+    return Fit(answering, tuning, room, tuning_seconds(facts, machine.gflops, work))
+
+
+def lora_parameters(facts: ModelFacts, rank: int) -> dict[str, torch.Tensor]:
+    """Return the shapes of LoRA's A and B on all linear layers of a decoder, as tensors without storage."""
+    queries, keys = facts.heads * facts.head_width, facts.kv_heads * facts.head_width
+    width, inner = facts.width, facts.feed_forward
+    linear = {
+        "q_proj": (width, queries), "k_proj": (width, keys), "v_proj": (width, keys), "o_proj": (queries, width),
+        "gate_proj": (width, inner), "up_proj": (width, inner), "down_proj": (inner, width),
+    }  # fmt: skip
+    found = {}
+    for layer in range(facts.layers):
+        for name, (inputs, outputs) in linear.items():
+            found[f"layers.{layer}.{name}.lora_A"] = torch.empty(rank, inputs, device="meta")
+            found[f"layers.{layer}.{name}.lora_B"] = torch.empty(outputs, rank, device="meta")
+    return found
+
+
+def tuning_seconds(facts: ModelFacts, gflops: float, work: Workload) -> float:
+    """Estimate the seconds of LoRA's updates; loading, validating and answering are not in them."""
+    output_layer = facts.vocabulary * facts.width
+    body = facts.parameters - output_layer * (1 if facts.tied else 2)
+    a_row = 4 * (body * work.row_tokens + output_layer * work.answer_tokens)
+    return work.rows * work.epochs * a_row / (gflops * 1e9 * _SUSTAINED)
+
+
+def measure_machine() -> Machine:
+    """Measure this machine in less than half a second."""
+    device = pick_device("auto")
+    precision = pick_precision("auto", device)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(device).total_memory
+    else:
+        memory = environment()["memory_bytes"]
+    return Machine(device.type, precision, memory, measure_gflops(device, dtype))
+
+
+def measure_gflops(device: torch.device, dtype: torch.dtype, at_most_seconds: float = 0.4) -> float:
+    """Return the speed of a square matrix product in billions of operations a second: the best of growing ones."""
+    best, size, began = 0.0, 256, time.perf_counter()
+    while True:
+        matrix = torch.randn(size, size, dtype=dtype, device=device)
+        seconds = min(_time_product(matrix) for _ in range(2))
+        best = max(best, 2 * size**3 / seconds / 1e9)
+        next_pair = 2 * 8 * seconds
+        if size == _LARGEST_PRODUCT or time.perf_counter() - began + next_pair > at_most_seconds:
+            return best
+        size *= 2
+
+
+def _time_product(matrix: torch.Tensor) -> float:
+    began = time.perf_counter()
+    product = matrix @ matrix
+    float(product[0, 0])  # waits for the device
+    return time.perf_counter() - began
