@@ -18,9 +18,14 @@ Importing this module imports no torch; what needs it is imported when it is fir
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# oneDNN keeps 1,024 compiled products by default; a packed row rarely has the same length twice, and they grow to a
+# gigabyte within a minute of training without a step becoming quicker. It reads this when torch first computes.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 _PUBLIC = ("Run", "adapt", "answer", "compare", "evaluate", "load", "merge", "resume", "runs", "tune")
 

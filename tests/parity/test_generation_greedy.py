@@ -31,6 +31,7 @@ from luthier.training.step import train_step
 PLAIN = Path(__file__).parents[2] / "benchmarks" / "exactness" / "plain_peft.py"
 NEAR_TIE = 1e-4
 STOPS, LIMIT = [2, *range(40, 60)], 8
+TURNS = Turns(frozenset(STOPS), lambda ids: "")
 
 
 def ragged(count: int) -> list[list[int]]:
@@ -81,9 +82,7 @@ def test_batched_answers_are_those_of_generate_one_at_a_time(
         )
         best = [step[0].topk(2).values for step in out.logits]
         answers.append({"tokens": out.sequences[0, len(prompt) :].tolist(), "gaps": [float(b[0] - b[1]) for b in best]})
-    engine = BatchEngine(
-        ReadoutModel(tiny(family)), None, Turns(frozenset(STOPS), lambda ids: ""), slots=20, record_gaps=True
-    )
+    engine = BatchEngine(ReadoutModel(tiny(family)), None, TURNS, slots=20, record_gaps=True)
     compare(engine.generate(prompts, [Decoding(6)] * 64), answers)
 
 
@@ -102,9 +101,7 @@ def test_a_saved_adapter_answers_alike_in_a_plain_script(
 
     prompts, probes = ragged(64), ragged(70)[64:]
     readout.eval()
-    jobs = BatchEngine(
-        readout, "default", Turns(frozenset(STOPS), lambda ids: ""), slots=20, record_gaps=True
-    ).generate(prompts, [Decoding(LIMIT)] * 64)
+    jobs = BatchEngine(readout, "default", TURNS, slots=20, record_gaps=True).generate(prompts, [Decoding(LIMIT)] * 64)
     answers, logits = plainly(
         tmp_path,
         {

@@ -19,6 +19,10 @@ from pathlib import Path
 from typing import Any
 
 
+WAVE = 20
+"""Examples answered together in these processes, so that few rows are several waves."""
+
+
 def at_call(
     owner: Any, name: str, count: int, number: int, counts: Callable[..., bool] = lambda *_, **__: True
 ) -> None:
@@ -105,6 +109,9 @@ def serve() -> None:
     import luthier.stages.answer
     import luthier.stages.evaluate
     import luthier.stages.tune  # noqa: F401
+    from luthier.evaluation import answering
+
+    answering.WAVE = WAVE
 
     for name in ("peft", "sklearn.linear_model", "sklearn.feature_extraction.text", "torch.utils.tensorboard",
                  "transformers.models.llama.modeling_llama", "luthier.reporting.screen"):  # fmt: skip

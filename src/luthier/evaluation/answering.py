@@ -1,7 +1,8 @@
 """Collecting an answerer's answers into a run, wave by wave, so that an interrupted run repeats at most one wave.
 
 Waves have a fixed size and order. What is computed together is therefore the same in a resumed run, and so are the
-bits: matrix kernels round differently for different batch sizes, and a near-tie could flip.
+bits: matrix kernels round differently for different batch sizes, and a near-tie could flip. Within a wave a model works
+as it likes (slots are filled again as sequences end); asked to stop, it drops the wave.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import Any, get_args
 
 from luthier.core.errors import DataError, RunError
 from luthier.core.files import append_lines, json_line, read_lines, write_atomically
+from luthier.core.listener import Tracker
 from luthier.core.protocols import Answerer
 from luthier.core.run import RunDirectory
 from luthier.core.types import Answer, Example, Finish
 
-WAVE = 64
+WAVE = 256
+"""Examples answered together; most of an evaluation, so that its last few do not run alone."""
 
 
 def collect_answers(answerer: Answerer, examples: Sequence[Example], run: RunDirectory, name: str) -> list[Answer]:
@@ -38,16 +41,39 @@ def collect_answers(answerer: Answerer, examples: Sequence[Example], run: RunDir
                 run.check_stop()
                 wave = examples[start : start + WAVE]
                 begun = time.monotonic()
-                answers = _answer_wave(answerer, wave)
+                answers = _answer_wave(answerer, wave, _Tick(run, progress, len(wave)))
                 append_lines(path, (answer.to_json() for answer in answers))
                 _log_seconds(run, name, start, len(wave), time.monotonic() - begun)
                 done += answers
-                progress.advance(len(wave))
     return done
 
 
-def _answer_wave(answerer: Answerer, wave: Sequence[Example]) -> list[Answer]:
-    return list(answerer.answer(wave))
+class _Tick:
+    """Moves the bar while a model works on a wave, and stops it where a stop was asked for: nothing of it is stored."""
+
+    def __init__(self, run: RunDirectory, progress: Tracker, rows: int) -> None:
+        self._run = run
+        self._progress = progress
+        self._left = rows
+
+    def __call__(self, ended: int) -> None:
+        self._run.check_stop()
+        ended = min(ended, self._left)  # a strategy may ask several times about a row
+        self._left -= ended
+        self._progress.advance(ended)
+
+
+def _answer_wave(answerer: Answerer, wave: Sequence[Example], tick: _Tick) -> list[Answer]:
+    model = getattr(answerer, "model", None)
+    if hasattr(model, "progress"):
+        model.progress = tick
+    try:
+        answers = list(answerer.answer(wave))
+    finally:
+        if hasattr(model, "progress"):
+            model.progress = lambda ended: None
+    tick(len(wave))
+    return answers
 
 
 def _whole_waves(path: Path, examples: Sequence[Example]) -> list[Answer]:

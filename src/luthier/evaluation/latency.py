@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from luthier.core.protocols import Answerer
 from luthier.core.types import Example
 
-_REQUESTS = 5
+LATENCY_REQUESTS = 3
 
 
-def median_latency_seconds(answerer: Answerer, examples: Sequence[Example], requests: int = _REQUESTS) -> float:
+def median_latency_seconds(answerer: Answerer, examples: Sequence[Example], requests: int = LATENCY_REQUESTS) -> float:
     """Answer a few examples one at a time; return the median seconds of an answer.
 
     Args:

@@ -24,7 +24,7 @@ from luthier.models.cost import CACHED_POSITIONS
 from luthier.models.readout_model import ReadoutModel
 from luthier.segments.prefixes import share_prefixes
 
-_SLOTS = 64
+_SLOTS = 96
 """Sequences decoded together. A step reads all weights whatever their number; beyond about this many it is bound by
 arithmetic, and more do not help."""
 _READ_TOKENS = 4096

@@ -21,11 +21,11 @@ from luthier.models.facts import ModelFacts
 
 _STATUS, _CLEAR_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _ADAM_BYTES = 16
-_PROCESS_BYTES = 500 * 2**20
+_PROCESS_BYTES = 600 * 2**20
 """Python, torch and transformers themselves."""
-_TRANSIENT = 1.25
+_TRANSIENT = 1.6
 """Activations held at once against those kept for the backward: gradients of the layer at work, copies to bf16."""
-CACHED_POSITIONS = 16_384
+CACHED_POSITIONS = 24_576
 """Positions whose keys and values generation holds at once, over all sequences."""
 
 

@@ -41,7 +41,8 @@ def run(config: Config, run: RunDirectory) -> None:
     """Load, answer, score."""
     forget_peak_memory()
     material = read_material(config.data, run)
-    model = open_model(config.model, config.precision, run.listener)
+    named = run.named_run(config.model)
+    model = open_model(str(named.path) if named else config.model, config.precision, run.listener)
     lengths = measure_lengths(model.renderer, material.parts)
     strategy = strategy_for(_settings(config, material, lengths, run.listener), model, material.parts.tune)
     run.update(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from luthier.evaluation.latency import LATENCY_REQUESTS
 from luthier.evaluation.retention import questions
 from luthier.evaluation.retention.retained import MAX_TOKENS
 from luthier.prompting.format_instruction import constraint_for
@@ -19,7 +20,6 @@ DEMONSTRATIONS = 4
 _SAFETY = 1.2
 """Plans reckon with 20 % more than measured: other programs run too."""
 _BASELINE_SECONDS = 2.0
-_LATENCY_ROWS = 5
 _QUESTION_TOKENS = 60
 """Of a general question with its template, about."""
 
@@ -108,13 +108,13 @@ class Candidates:
         }
         read_only = _validations(epochs) * measured.choose_tokens / 3  # a forward is a third of a step
         training = (epochs * measured.tune_tokens + read_only) / measured.train_tokens_per_second
-        seconds = _SAFETY * training + self._answering(self._rows, measured.prompt_tokens, self._tuned_tokens)
+        seconds = _SAFETY * training + self._trying(measured.prompt_tokens, self._tuned_tokens)
         passes = "half an epoch" if epochs == 0.5 else f"{epochs:g} epoch{'s' if epochs > 1 else ''}"
         return Candidate(name, f"LoRA r16, {passes}", "tune", recipe, seconds)
 
     def tuned_held_to_format(self) -> Candidate:
         """The best tuned candidate, with decoding that allows only the format."""
-        seconds = self._answering(self._rows, self._measured.prompt_tokens, self._tuned_tokens)
+        seconds = self._trying(self._measured.prompt_tokens, self._tuned_tokens)
         recipe = self._common | {"constrain": True}
         return Candidate("tuned_held", f"LoRA + {self._held_to}", "prompt", recipe, seconds, on="tuned")
 
@@ -136,30 +136,29 @@ class Candidates:
 
     def retention_seconds(self) -> float:
         """Seconds to ask the general questions before and after; before is remembered from an earlier run."""
-        return 2 * self._answering(len(questions()), _QUESTION_TOKENS, MAX_TOKENS)
+        return 2 * self._answering(len(questions()), _QUESTION_TOKENS, MAX_TOKENS / 2)
 
-    def _answering(self, rows: int, prompt_tokens: float, written: float) -> float:
+    def _answering(self, rows: int, prompt_tokens: float, written: float, alone: int = 0) -> float:
         """Seconds to load a model, answer rows together, and a few alone to see how long one takes."""
         measured = self._measured
         reading = prompt_tokens / measured.prefill_tokens_per_second
-        alone = _LATENCY_ROWS * (reading + written * measured.seconds_a_token_alone)
-        return measured.load_seconds + _SAFETY * (
-            rows * (reading + written / measured.generate_tokens_per_second) + alone
-        )
+        together = rows * (reading + written / measured.generate_tokens_per_second)
+        singly = alone * (reading + written * measured.seconds_a_token_alone)
+        return measured.load_seconds + _SAFETY * (together + singly)
+
+    def _trying(self, prompt_tokens: float, written: float) -> float:
+        """Seconds to answer the rows to choose, and to measure the latency."""
+        return self._answering(len(self._parts.choose), prompt_tokens, written, alone=LATENCY_REQUESTS)
 
     def _prompted(self, name: str, title: str, more: Mapping[str, Any], prompt_tokens: float) -> Candidate:
         written = self._tuned_tokens if more.get("constrain") else self._measured.output_limit
-        seconds = self._answering(self._rows, prompt_tokens, written)
+        seconds = self._trying(prompt_tokens, written)
         return Candidate(name, title, "prompt", {**self._common, **more}, seconds)
 
     @property
     def _common(self) -> dict[str, Any]:
         config = self._config
         return {"data": self._data, "model": config.model, "precision": config.precision, "prove_on": "choose"}
-
-    @property
-    def _rows(self) -> int:
-        return len(self._parts.choose)
 
     @property
     def _told_tokens(self) -> float:

@@ -147,7 +147,7 @@ def _wishes(draft: _Draft, candidates: Candidates, tunable: bool) -> Iterator[_W
     """Yield what one would like to try, what tells most first; `draft` says what has been granted so far.
 
     An informed prompt and a short tuning come first: they are the two answers that people look for. Then the rival with
-    demonstrations, more epochs, what was forgotten, and the uninformed prompt, which shows why answers are wrong.
+    demonstrations, more epochs, the uninformed prompt, which shows why answers are wrong, and what was forgotten.
     """
     yield candidates.informed()
     if tunable:
@@ -156,14 +156,15 @@ def _wishes(draft: _Draft, candidates: Candidates, tunable: bool) -> Iterator[_W
     yield candidates.few_shot("random")
     if "lora" in draft.chosen:
         yield candidates.lora(2.0)
-        yield _Retention()
+        yield candidates.lora(3.0)
     yield candidates.as_is()
     if "lora" in draft.chosen:
-        yield candidates.lora(3.0)
+        yield _Retention()
     if candidates.constrained:
         yield candidates.told_format()
-        if "lora" in draft.chosen:
+    if "lora" in draft.chosen:
+        if candidates.constrained:
             yield candidates.tuned_held_to_format()
-    if "lora" in draft.chosen and draft.chosen["lora"].recipe["training"]["epochs"] > 1:
-        yield candidates.lora(1.0, name="lora_fewer")
+        if draft.chosen["lora"].recipe["training"]["epochs"] > 1:
+            yield candidates.lora(1.0, name="lora_fewer")
     yield candidates.few_shot("nearest")
