@@ -227,8 +227,8 @@ def test_adapt_stopped_in_a_candidates_training(
     ended = interrupted("update", 4, "SIGTERM", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h")
     assert ended.code == 130, ended.err
     assert ended.err.rstrip().endswith("Stopped; nothing is lost. Go on with: luthier resume run")
-    assert (status(place / "run"), status(place / "run" / "children" / "lora")) == ("paused", "paused")
-    assert steps_logged(place / "run" / "children" / "lora") == 4
+    assert (status(place / "run"), status(place / "run" / "children" / "lora_fewer")) == ("paused", "paused")
+    assert steps_logged(place / "run" / "children" / "lora_fewer") == 4
     plan = (place / "run" / "steps" / "plan.json").read_bytes()
     finished = (place / "run" / "children" / "as_is" / "manifest.json").read_bytes()
     done("resume", "run")
