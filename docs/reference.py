@@ -1,4 +1,4 @@
-"""Writes the tables of the docs that follow from the code: commands, recipes, metrics, models.
+"""Writes what follows from the code in the docs: commands, recipes, metrics, models, sizes, and the notebook's page.
 
     python docs/reference.py            # rewrites what stands between <!-- generated: NAME --> and <!-- end -->
 
@@ -255,6 +255,40 @@ def packing() -> str:
     return table(["family (`model_type`)", "layout", "CPU", "CUDA", "MPS"], rows)
 
 
+def engine() -> str:
+    """Return the table of the sizes that generation works with."""
+    from luthier.evaluation import answering
+    from luthier.generation import engine as batch
+    from luthier.models import cost
+    from luthier.segments import prefixes
+
+    rows = [
+        ["slots: sequences decoded together", f"{batch._SLOTS}"],
+        ["positions whose keys and values are held, over all slots", f"{cost.CACHED_POSITIONS:,}"],
+        ["prompt tokens read at once", f"{batch._READ_TOKENS:,}"],
+        ["share of slots that must be idle before new prompts are read", f"{100 * batch._IDLE_SHARE:.0f} %"],
+        ["tokens that prompts must begin with in common to share them", f"{prefixes.LEAST_SHARED}"],
+        [
+            "sequences and tokens from which on a beginning is held apart",
+            f"{batch._APART_USERS}, {batch._APART_TOKENS}",
+        ],
+        ["wave: rows that are answered and stored together", f"{answering.WAVE}"],
+    ]
+    return table(["size", "value"], rows)
+
+
+def notebook(name: str) -> str:
+    """Return a notebook as a page: its texts, and its code in blocks; outputs are not kept."""
+    import json
+
+    cells = json.loads((DOCS / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(cell["source"]) for cell in cells]
+    fenced = [f"```python\n{text}\n```" for text in texts]
+    return "\n\n".join(
+        code if cell["cell_type"] == "code" else text for cell, text, code in zip(cells, texts, fenced, strict=True)
+    )
+
+
 _MAKERS: dict[str, Callable[..., str]] = {
     "commands": commands,
     "reading": reading_options,
@@ -265,6 +299,8 @@ _MAKERS: dict[str, Callable[..., str]] = {
     "models": built_in,
     "public": public,
     "packing": packing,
+    "engine": engine,
+    "notebook": notebook,
 }
 
 

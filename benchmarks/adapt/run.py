@@ -1,96 +1,131 @@
-"""`luthier adapt` with no flag on three real data sets: what it prints, also where tuning loses to TF-IDF.
+"""`luthier adapt` with no flag on five real data sets: what it prints, also where tuning loses or nothing is shown.
 
-    python benchmarks/adapt/run.py --data ../shared/data            # resumable; about 30 minutes on 2 idle cores
+    python benchmarks/adapt/run.py --data DATA             # resumable; about 45 minutes on 2 idle cores
+    python benchmarks/adapt/run.py --data DATA --only mr   # one data set
+    python benchmarks/adapt/run.py --report                # only RESULTS.md, from the results that are there
 
 The data sets are not part of the repository (their licences differ). Each is read from DATA/NAME/train.jsonl; N rows
 are drawn with a fixed seed into a working folder, and `luthier adapt FILE` runs on them as a person would run it.
+Sets, numbers of rows and the seed were fixed before any of them was run.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import random
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-SETS = {"sst2": 200, "ag_news": 200, "dialogsum": 500}
+sys.path.insert(0, str(HERE.parent))
+
+import report
+from shared.commands import finish
+from shared.machine import card
+from shared.rows import add_data_option, data_folder, draw, lines_of
+
+from luthier.core.files import read_json, write_json
+from luthier.core.run import RunDirectory
+from luthier.evaluation.statistics import Scores
+from luthier.stages.adapt.plan import Plan
+
+SETS = {"sst2": 200, "mr": 300, "ag_news": 200, "hate_offensive": 300, "dialogsum": 500}
 SEED = 0
 
 
 def main() -> None:
     """Run what has no result yet, then write RESULTS.md from all results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    data = HERE.parents[1].parent / "shared" / "data"
-    parser.add_argument("--data", type=Path, default=data, help="folder of data sets")
+    add_data_option(parser)
     parser.add_argument("--work", type=Path, default=HERE / "work", help="folder for extracts and runs (not committed)")
     parser.add_argument("--only", choices=SETS, help="one data set")
+    parser.add_argument("--report", action="store_true", help="only write RESULTS.md from the results that are there")
     options = parser.parse_args()
-    (HERE / "results").mkdir(exist_ok=True)
-    for name in [options.only] if options.only else SETS:
-        if not (HERE / "results" / f"{name}.json").exists():
-            measure(name, SETS[name], options.data, options.work)
-    write_results()
+    if not options.report:
+        data = data_folder(options.data)
+        (HERE / "results").mkdir(exist_ok=True)
+        for name in [options.only] if options.only else SETS:
+            if stored(name) is None:
+                write_json(HERE / "results" / f"{name}.json", measure(name, data, options.work))
+    results = {name: found for name in SETS if (found := stored(name)) is not None}
+    (HERE / "RESULTS.md").write_text(report.render(results, SETS, SEED), encoding="utf-8")
 
 
-def measure(name: str, rows: int, data: Path, work: Path) -> None:
-    """Draw the rows, run `luthier adapt` (or resume it), keep what it printed and what it found."""
-    source = data / name / "train.jsonl"
-    if not source.exists():
-        print(f"{name}: skipped, {source} is not there")
-        return
+def stored(name: str) -> dict[str, Any] | None:
+    """Return a data set's result; one that was made before results held the machine's card is made again."""
+    path = HERE / "results" / f"{name}.json"
+    found: dict[str, Any] | None = read_json(path) if path.exists() else None
+    return found if found and "machine" in found else None
+
+
+def measure(name: str, data: Path, work: Path) -> dict[str, Any]:
+    """Draw the rows, run `luthier adapt` (or go on with it), keep what it printed and what it found."""
+    lines = draw(lines_of(data, name), SETS[name], SEED)
     work.mkdir(parents=True, exist_ok=True)
-    extract, run = work / f"{name}.jsonl", work / name
-    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
-    extract.write_text("".join(random.Random(SEED).sample(lines, rows)), encoding="utf-8")
-    verb = ["resume", name] if run.exists() else ["adapt", extract.name, "--run", name]
-    command = [sys.executable, "-m", "luthier.cli.main", *verb]
-    print(f"{name}: luthier {' '.join(verb)}", flush=True)
-    done = subprocess.run(command, cwd=work, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{name}: exit status {done.returncode}")
-    manifest = json.loads((run / "manifest.json").read_text())
-    result: dict[str, Any] = {
-        "rows": rows,
+    (work / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    printed = finish(name, ["adapt", f"{name}.jsonl"], work)
+    run = RunDirectory(work / name)
+    plan = Plan.from_json(read_json(run.path / "steps" / "plan.json"))
+    tried = candidates(run, plan)
+    return {
+        "rows": len(lines),
         "seed": SEED,
-        "command": f"luthier adapt {extract.name}",
-        "screen": done.stdout,
-        "chosen": manifest["chosen"],
-        "verdict": manifest["verdict"],
-        "plan": json.loads((run / "steps" / "plan.json").read_text()),
-        "seconds": json.loads((run / "spent.json").read_text())["seconds"],
-        "environment": manifest["environment"],
+        "command": f"luthier adapt {name}.jsonl --run {name}",
+        "screen": printed,
+        "metric": run.manifest["task"]["metrics"][0],
+        "budget_seconds": run.recipe["budget_seconds"],
+        "planned_seconds": round(plan.seconds, 1),
+        "seconds": read_json(run.path / "spent.json")["seconds"],
+        "memory_estimated_bytes": plan.calibration.memory_bytes,
+        "memory_measured_bytes": max(candidate["memory_bytes"] for candidate in tried.values()),
+        "chosen": Path(run.manifest["chosen"]).name,
+        "candidates": tried,
+        "left_out": plan.left_out,
+        "confirm": confirmed(run, run.manifest["task"]["metrics"][0]),
+        "comparisons": comparisons(run),
+        "verdict": run.manifest["verdict"],
+        "plan": plan.to_json(),
+        "machine": card(),
     }
-    (HERE / "results" / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 
 
-def write_results() -> None:
-    """Generate RESULTS.md."""
-    parts = [
-        "# `luthier adapt` on real data, no flags\n\n"
-        "Generated by `benchmarks/adapt/run.py`; do not edit. The screens are printed as they were. Rows are drawn "
-        f"from the training files with seed {SEED}; one run each, so the figures carry the interval that the screen "
-        "shows and speak of these models on such rows. The model is the built-in `smollm2-135m-instruct` (dequantised "
-        "4-bit weights).\n"
+def candidates(run: RunDirectory, plan: Plan) -> dict[str, dict[str, Any]]:
+    """Return what was tried, with its score on the rows to choose, by name."""
+    found = {}
+    metric = run.manifest["task"]["metrics"][0]
+    for candidate in plan.candidates:
+        path = run.path / "children" / candidate.name / "steps" / "scores_choose.json"
+        if path.exists():
+            child = RunDirectory(path.parents[1])
+            found[candidate.name] = {
+                "title": candidate.title,
+                "kind": candidate.kind,
+                "stage": candidate.stage,
+                "choose": Scores.from_json(read_json(path)).interval(metric).to_json(),
+                "memory_bytes": child.manifest["measured"]["memory_bytes"],
+            }
+    return found
+
+
+def confirmed(run: RunDirectory, metric: str) -> dict[str, Any]:
+    """Return the scores on the rows to confirm, by candidate."""
+    return {
+        path.stem.removeprefix("scores_confirm_"): Scores.from_json(read_json(path)).interval(metric).to_json()
+        for path in sorted((run.path / "steps").glob("scores_confirm_*.json"))
+    }
+
+
+def comparisons(run: RunDirectory) -> list[dict[str, Any]]:
+    """Return what the winner was held against, by candidate, and what is shown of it."""
+    by_answerer = {
+        Scores.from_json(read_json(path)).answerer: path.stem.removeprefix("scores_confirm_")
+        for path in (run.path / "steps").glob("scores_confirm_*.json")
+    }
+    kept = ("verdict", "p_adjusted", "interval")
+    return [
+        {"rival": by_answerer[found["base"]], **{name: found[name] for name in kept}}
+        for found in run.manifest["verdict"]["comparisons"]
     ]
-    for name in SETS:
-        path = HERE / "results" / f"{name}.json"
-        if not path.exists():
-            continue
-        result = json.loads(path.read_text())
-        environment = result["environment"]
-        packages = environment["packages"]
-        parts.append(
-            f"\n## {name}, {result['rows']} rows\n\n"
-            f"```text\n$ {result['command']}\n{result['screen'].rstrip()}\n```\n\n"
-            f"{result['seconds']:.0f} s in all; {environment['cores']} cores, {platform.machine()}, Python "
-            f"{environment['python']}, torch {packages['torch']}, transformers {packages['transformers']}.\n"
-        )
-    (HERE / "RESULTS.md").write_text("".join(parts))
 
 
 if __name__ == "__main__":

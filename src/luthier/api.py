@@ -13,7 +13,8 @@ Each function makes (or goes on with) a run directory, the same that the command
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,15 +163,22 @@ def resume(run: str | Path, *, listener: Listener | None = None, stop: StopFlag 
         directory.listener.say(f"`{directory.path}` ({stage}) is finished: there is nothing left to do.")
         return Run(directory)
     directory.listener.say(f"Going on with `{directory.path}` ({stage}).")
-    begun_in = directory.manifest.get("folder", os.getcwd())
-    try:
+    with _begun_elsewhere(directory.path):
         run_stage(stage, recipe_of(directory), directory)
+    directory.settle()
+    return Run(directory)
+
+
+@contextmanager
+def _begun_elsewhere(run: Path) -> Iterator[None]:
+    """Say with an error that the paths in a run's recipe are seen from another folder, if they are."""
+    try:
+        yield
     except LuthierError as error:
+        begun_in = RunDirectory(run).manifest.get("folder", os.getcwd()) if RunDirectory.is_run(run) else os.getcwd()
         if begun_in != os.getcwd():
             error.add_note(f"The run was begun in {begun_in}: the paths in its recipe are seen from there.")
         raise
-    directory.settle()
-    return Run(directory)
 
 
 def adapt(
@@ -183,12 +191,16 @@ def adapt(
     kind: str | None = None,
     precision: str = "auto",
     seed: int = 0,
+    cross_validate: int | None = None,
+    redact: bool = False,
     **running: Any,
 ) -> Run:
     """Try what could help on the examples of a file, and prove what did.
 
     Args:
-        data: A file or folder of examples.
+        data: A file or folder of examples; or a run of adapt, to go on from with a larger budget. Its rows, recipe and
+            division are kept, and what it has finished is not computed again; nothing but `budget` and `redact` can be
+            changed.
         model: The model to adapt; the built-in one by default.
         target: A score that would be good enough, such as 0.8.
         budget: Time for everything: seconds, "90s", "10m".
@@ -196,12 +208,18 @@ def adapt(
         kind: Kind of task; guessed if left out.
         precision: fp32, bf16, or auto.
         seed: Seed of the split, initialisation and order.
+        cross_validate: Number of folds, for few rows: every row is confirmed once.
+        redact: Leave rows, answers, labels and prompts out of report.html and card.md; only figures remain.
         running: run, overwrite, listener, stop (see `start`).
 
     Raises:
         DataError, ModelError, BudgetError: each says what to do.
     """
-    return start("adapt", _adapt_recipe(data, model, target, budget, read, kind, precision, seed), **running)
+    recipe = _adapt_recipe(data, model, target, budget, read, kind, precision, seed, cross_validate)
+    if redact:
+        recipe = recipe.model_copy(update={"redact": True})
+    with _begun_elsewhere(Path(data)):
+        return start("adapt", recipe, **running)
 
 
 def plan(
@@ -214,22 +232,18 @@ def plan(
     kind: str | None = None,
     precision: str = "auto",
     seed: int = 0,
+    cross_validate: int | None = None,
     listener: Listener | None = None,
 ) -> dict[str, Any]:
     """Return what `adapt` would try, and show it; takes the same arguments, leaves no run directory."""
     import tempfile
 
-    from luthier.stages.adapt import plan_once
-    from luthier.stages.adapt.screen import show_plan
-    from luthier.stages.material import read_material
+    from luthier.stages.adapt import show_what_would_be_tried
 
-    recipe: Any = _adapt_recipe(data, model, target, budget, read, kind, precision, seed)
-    with tempfile.TemporaryDirectory() as folder:
+    recipe: Any = _adapt_recipe(data, model, target, budget, read, kind, precision, seed, cross_validate)
+    with tempfile.TemporaryDirectory() as folder, _begun_elsewhere(Path(data)):
         directory = RunDirectory.create(Path(folder) / "plan", "adapt", recipe, listener=listener)
-        material = read_material(recipe.data)
-        found = plan_once(recipe, material, directory)
-        show_plan(directory, recipe, material, found)
-        return found.to_json()
+        return show_what_would_be_tried(recipe, directory).to_json()
 
 
 def _adapt_recipe(
@@ -241,17 +255,35 @@ def _adapt_recipe(
     kind: str | None,
     precision: str,
     seed: int,
+    cross_validate: int | None,
 ) -> Config:
+    given = {"model": model, "target": target, "read": read, "kind": kind, "cross-validate": cross_validate}
+    given |= {"precision": precision if precision != "auto" else None, "seed": seed or None}
+    if RunDirectory.is_run(Path(data)):
+        return _recipe_to_go_on(Path(data), budget, [name for name, value in given.items() if value])
     values: dict[str, Any] = {
         "data": data_section(data, read, kind, seed),
         "target": target,
         "budget_seconds": budget,
         "precision": precision,
         "seed": seed,
+        "cross_validate": cross_validate,
     }
     if model is not None:
         values["model"] = model
     return config_class("adapt").parse(values, "adapt")
+
+
+def _recipe_to_go_on(run: Path, budget: str | float, given: Sequence[str]) -> Config:
+    from luthier.stages.adapt.earlier import recipe_to_go_on
+
+    recipe = recipe_to_go_on(run, budget)
+    if given:
+        raise ConfigError(
+            f"{run} says itself what is adapted, and how; only its budget can be changed, not: {', '.join(given)}. "
+            f"For other settings begin anew: luthier adapt {recipe.data.path}."
+        )
+    return recipe
 
 
 def tune(

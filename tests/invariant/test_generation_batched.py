@@ -134,8 +134,11 @@ def test_sampling_repeats_with_its_seed_in_any_batch(tiny: Callable[..., Any]) -
 
 @pytest.mark.parametrize("family", PACKING)
 @pytest.mark.parametrize("users", [3, 12])
-def test_shared_beginnings_change_nothing(tiny: Callable[..., Any], family: str, users: int) -> None:
+def test_shared_beginnings_change_nothing(
+    tiny: Callable[..., Any], family: str, users: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # A block for all, a second one for half of them, equal prompts; few users are copied, many look at the block.
+    monkeypatch.setattr("luthier.generation.engine._APART_TOKENS", 1)
     model = tiny(family)
     draw = np.random.default_rng(7)
     block, second = draw.integers(3, 259, 40).tolist(), draw.integers(3, 259, 20).tolist()

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
 WAVE = 20
 """Examples answered together in these processes, so that few rows are several waves."""
 

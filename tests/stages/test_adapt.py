@@ -21,6 +21,7 @@ from command_line import (
     status,
     write_rows,
 )
+from page_reader import Reader
 
 from luthier import Run
 from luthier.core.files import read_json
@@ -157,13 +158,12 @@ def test_a_finished_run_is_not_run_again(adapted: Path, files: Path) -> None:
 
 
 def test_the_next_commands_work_as_they_stand(files: Path, model: Path, place: Path) -> None:
-    """The three commands at the end carry what was asked: model, columns, kind."""
+    """The three commands at the end: the data is read as it was, and the run is gone on from with a larger budget."""
     data = place / "my rows.csv"
     data.write_bytes((files / "labels.csv").read_bytes())
     called = done("adapt", data, "-m", model, "--budget", "15s", "--answer", "label", "--kind", "classification")
     said = called.said.partition(" next ")[2]
-    again = f"luthier adapt '{data}' --model {model} --answer label --kind classification --budget 20m"
-    assert again in said.replace("\n", " ")
+    assert "luthier adapt runs/1 --budget 20m" in said
     assert f"luthier data check '{data}' --answer label --kind classification" in said
     assert "luthier answer runs/1 NEW_ROWS.csv" in said
 
@@ -282,6 +282,10 @@ def test_where_the_model_as_it_is_wins(files: Path, taught: Path, place: Path) -
     assert "luthier chat runs/1" in called.said
     card = (run / "card.md").read_text()
     assert f'AutoModelForCausalLM.from_pretrained("{taught / "model"}")' in card
+    page = Reader((run / "report.html").read_text(encoding="utf-8"))
+    assert page.problems() == []
+    assert "15 of 15 answers to the unseen rows ended by themselves." in page.words
+    assert "What was forgotten" not in page.words  # the winner was not tuned
     assert done("chat", run, stdin="big invoice red sour old 3\n").out == "billing\n"
 
 
@@ -307,6 +311,12 @@ def test_where_tuning_wins_the_run_is_the_tuned_model(
     assert "forgetting: no worse than 5 points: " in " ".join(called.err.split())
     claims = called.json["verdict"]["comparisons"]
     assert [claim["verdict"] for claim in claims] == ["better"] * len(claims)
+    page = Reader((run / "report.html").read_text(encoding="utf-8"))
+    assert page.problems() == []
+    kept = called.json["verdict"]["forgetting"]["kinds"]
+    before, after = (sum(kind[when] for kind in kept) for when in ("before", "after"))
+    assert f"of 240 general questions it now answers {after} rightly, {before} before." in page.words
+    assert f"all 240 {before} {after} perplexity of general text" in page.words
     assert re.search(r'"children/lora(_fewer)?/adapter"\)', (run / "card.md").read_text())
     assert done("chat", run, stdin="big invoice red sour old 3\n").out == "money\n"
     assert done("merge", run, "--to", "plain").code == 0

@@ -9,21 +9,42 @@ import typer
 from luthier.cli import options
 from luthier.cli.session import perform
 
+_FOLDS = 5
 EXAMPLES = (
     "Examples:\n\n  luthier adapt tickets.csv\n\n  luthier adapt dialogues.jsonl --prompt "
     "'Summarize:\\n\\n{dialogue}' --answer summaries\n\n"
-    "  luthier adapt tickets.csv --target 0.8 --budget 30m --model path/to/model"
+    "  luthier adapt tickets.csv --target 0.8 --budget 30m --model path/to/model\n\n"
+    "  luthier adapt few.csv --cross-validate\n\n  luthier adapt runs/1 --budget 30m"
 )
 
 
 def adapt(
-    data: Annotated[str, typer.Argument(metavar="FILE", help="Examples: CSV, JSON, JSON Lines, Parquet, or a folder.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="Examples: CSV, JSON, JSON Lines, Parquet, or a folder. Or a run of adapt, to go on from with a "
+            "larger budget.",
+        ),
+    ],
     model: options.Model = None,
     budget: Annotated[str, typer.Option("--budget", "-b", help="Time for everything: 90s, 10m, 1h.")] = "10m",
     target: Annotated[
         float | None, typer.Option("--target", help="A score that would be good enough, such as 0.8.")
     ] = None,
+    cross_validate: Annotated[
+        bool,
+        typer.Option(
+            "--cross-validate", help="For few rows (20 to 150): every row is confirmed once, in one of 5 folds."
+        ),
+    ] = False,
+    folds: Annotated[
+        int | None, typer.Option("--folds", min=2, metavar="K", help="Cross-validate in K folds instead of 5.")
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would be tried, and stop.")] = False,
+    redact: Annotated[
+        bool, typer.Option("--redact", help="Leave rows, answers, labels and prompts out of report and card.")
+    ] = False,
     precision: options.Precision = "auto",
     seed: Annotated[int, typer.Option("--seed", help="Seed of split, initialisation and order.")] = 0,
     run: options.RunPath = None,
@@ -50,11 +71,12 @@ def adapt(
         "kind": kind,
         "precision": precision,
         "seed": seed,
+        "cross_validate": folds or (_FOLDS if cross_validate else None),
     }
     if plan:
         perform(as_json, lambda listener, stop: api.plan(data, **settings, listener=listener))
         return
-    running: dict[str, Any] = {"run": run, "overwrite": overwrite}
+    running: dict[str, Any] = {"run": run, "overwrite": overwrite, "redact": redact}
     perform(
         as_json,
         lambda listener, stop: api.adapt(data, **settings, **running, listener=listener, stop=stop),

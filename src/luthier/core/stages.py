@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from luthier.core.config import Config
-from luthier.core.errors import unknown_name
+from luthier.core.errors import RunError, unknown_name
 from luthier.core.run import RunDirectory
 from luthier.core.stopping import Paused
 
@@ -42,7 +42,7 @@ def run_stage(name: str, config: Config, run: RunDirectory) -> RunDirectory:
 
     Raises:
         Paused: if a stop was asked for; its text says how to go on.
-        RunError: if another process is at work on the run.
+        RunError: if another process is at work on the run, or its directory vanishes meanwhile.
     """
     if run.status == "finished":
         return run
@@ -55,9 +55,18 @@ def run_stage(name: str, config: Config, run: RunDirectory) -> RunDirectory:
             run.pause()
             raise type(stop)(f"Go on with: luthier resume {run.path}") from None
         except Exception as error:
+            if not RunDirectory.is_run(run.path):
+                raise _gone(run) from error
             run.fail(f"{type(error).__name__}: {error}")
             raise
     return run
+
+
+def _gone(run: RunDirectory) -> RunError:
+    return RunError(
+        f"The run directory {run.path} is gone: it was moved or deleted while the run was at work, so its results "
+        "could not be written. If it was moved, go on with it there: luthier resume NEW_PLACE. Else start again."
+    )
 
 
 def recipe_of(run: RunDirectory) -> Any:

@@ -13,11 +13,16 @@ _UNSEEN_SHARE = 0.02
 _LONGEST_CHOICE = 60
 _ROWS_A_CHOICE = 3
 _FEWEST_VALUES = 20
+_ROOM, _LEAST_ROOM = 2, 16
+"""Texts may be twice as long as the longest that was seen, and 16 characters at least."""
 _NUMBER = re.compile(r"\d{3}")
 
 
 def infer_schema(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Infer the JSON schema of objects: properties in order, types, null, and enums of few repeated texts.
+    """Infer the JSON schema of objects: properties in order, types, null, lengths, and enums of few repeated texts.
+
+    Texts have a largest length, twice that of the longest seen: a small model that is held to the schema would else
+    write one text without end.
 
     A text property becomes an enum if its values repeat so much that a new one is unlikely: by Good and Turing's
     estimate (values seen once / rows) at most 2 % of further rows would hold an unseen value. Answers may be held to
@@ -47,6 +52,9 @@ def _of_values(values: Sequence[Any]) -> dict[str, Any]:
         return {"enum": [*choices, None] if nullable else choices}
     types = _types(filled) + (["null"] if nullable else [])
     schema: dict[str, Any] = {"type": types[0] if len(types) == 1 else types}
+    if "string" in types:
+        longest = max(len(value) for value in filled if isinstance(value, str))
+        schema["maxLength"] = max(_LEAST_ROOM, _ROOM * longest)
     if types and types[0] == "object" and set(types) <= {"object", "null"}:
         schema = infer_schema(filled) | {"type": schema["type"]}
     elif types and types[0] == "array" and set(types) <= {"array", "null"}:

@@ -8,6 +8,9 @@ at the end move no earlier row, unless one of them makes two groups into one. On
 
 Given parts (files called train, validation and test, or a column `split`) are taken as they are; rows to learn from
 that repeat a row of another part are removed, and counted.
+
+For cross-validation the groups draw once more, are laid out in the order of these draws and cut into K folds of about
+as many rows. One fold confirms, the others are divided into tune and choose as above (2 : 1). Given parts do not count.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ FRACTIONS = (8 / 15, 4 / 15, 3 / 15)
 """Default shares of tune, choose and confirm."""
 FEWEST_ROWS = 30
 """With fewer rows nothing can be shown."""
+FEWEST_FOLDED_ROWS = 20
+"""The same where every row confirms once."""
+FEWEST_IN_A_FOLD = 2
 FEWEST_IN_A_PART = 5
 
 
@@ -71,6 +77,7 @@ def split(
     fractions: tuple[float, float, float] = FRACTIONS,
     *,
     given: Mapping[str, PartName] = EMPTY,
+    fold: tuple[int, int] | None = None,
 ) -> Parts:
     """Divide examples into the three parts.
 
@@ -79,12 +86,16 @@ def split(
         seed: Other seeds give other divisions.
         fractions: Shares of tune, choose and confirm; they add up to 1.
         given: The part of every example by its id, if the data comes in parts (`Dataset.given`).
+        fold: (k, K): fold k of K confirms, counted from 1; 0 sets no fold aside, all rows are tune or choose. Over
+            k = 1 … K every row is in `confirm` once.
 
     Raises:
-        DataError: if there are fewer than 30 rows, or too few groups to fill three parts.
+        DataError: if there are fewer than 30 rows (20 and two a fold with `fold`), or too few groups to fill the parts.
         ConfigError: if the fractions are no shares.
     """
     _check_fractions(fractions)
+    if fold is not None:
+        return _fold_parts(examples, seed, fractions, fold, given)
     if len(examples) < FEWEST_ROWS:
         raise DataError(
             f"{len(examples)} row(s) are too few to learn from and to prove anything on: at least {FEWEST_ROWS} are "
@@ -119,26 +130,30 @@ def _drawn_parts(examples: Sequence[Example], seed: int, fractions: Sequence[flo
     for position, group in enumerate(together):
         parts[sum(position >= bound for bound in bounds)].extend(group.rows)
     tune, choose, confirm = (tuple(examples[i] for i in sorted(part)) for part in parts)
+    return Parts(tune, choose, confirm, notes=_kept_together(examples, together))
+
+
+def _kept_together(examples: Sequence[Example], together: Sequence[_Group]) -> tuple[str, ...]:
     alike = len(examples) - len(together)
     note = f"{alike} row(s) stay in the part of a row that is nearly the same or of the same cluster."
-    return Parts(tune, choose, confirm, notes=(note,) if alike else ())
+    return (note,) if alike else ()
 
 
-def _groups(examples: Sequence[Example], seed: int) -> list[_Group]:
-    """Return the groups in the order of their draws."""
+def _groups(examples: Sequence[Example], seed: int, stream: str = "split") -> list[_Group]:
+    """Return the groups in the order of their draws from a stream."""
     members: dict[int, list[int]] = {}
     for index, number in enumerate(groups(examples)):
         members.setdefault(number, []).append(index)
     return sorted(
-        (_Group(_draw(examples[rows[0]], seed), tuple(rows)) for rows in members.values()),
+        (_Group(_draw(examples[rows[0]], seed, stream), tuple(rows)) for rows in members.values()),
         key=lambda group: (group.draw, group.rows),
     )
 
 
-def _draw(first: Example, seed: int) -> float:
+def _draw(first: Example, seed: int, stream: str) -> float:
     """Return a group's number: by its first row's name, or by its cluster's, so that any row of it may come first."""
     kind, name = ("row", first.id) if first.cluster is None else ("cluster", first.cluster)
-    return unit_interval("split", seed, kind, name)
+    return unit_interval(stream, seed, kind, name)
 
 
 def _bounds(together: Sequence[_Group], borders: Sequence[float], rows: int) -> tuple[int, int]:
@@ -173,6 +188,87 @@ def _bounds(together: Sequence[_Group], borders: Sequence[float], rows: int) -> 
 
 def _rows(together: Sequence[_Group]) -> int:
     return sum(len(group.rows) for group in together)
+
+
+# ---------------------------------------------------------------------------------------------------------- folds
+
+
+def _fold_parts(
+    examples: Sequence[Example],
+    seed: int,
+    fractions: Sequence[float],
+    fold: tuple[int, int],
+    given: Mapping[str, PartName],
+) -> Parts:
+    """Return the parts of one fold: it confirms, and the other rows are divided as ever."""
+    number, count = fold
+    _check_folds(len(examples), count)
+    dealt = _dealt(_groups(examples, seed, "fold"), count, len(examples))
+    held = {row for group in dealt[number - 1] for row in group.rows} if number else set()
+    together = _groups(examples, seed)
+    others = [group for group in together if group.rows[0] not in held]
+    second = _start_of_choose(others, fractions)
+    tune, choose = ({row for group in part for row in group.rows} for part in (others[:second], others[second:]))
+    if min(len(tune), len(choose)) < FEWEST_IN_A_PART:
+        raise _too_alike(len(examples), together, count)
+    notes = _kept_together(examples, together)
+    if given:
+        notes += ("The parts that the data names do not count: cross-validation divides all rows.",)
+    if not number:
+        notes += (f"No row is set aside to confirm: each was confirmed in one of {count} folds.",)
+    learn, pick, confirm = (tuple(e for i, e in enumerate(examples) if i in part) for part in (tune, choose, held))
+    return Parts(learn, pick, confirm, notes=notes)
+
+
+def _check_folds(rows: int, count: int) -> None:
+    if rows < FEWEST_FOLDED_ROWS:
+        raise DataError(
+            f"{rows} row(s) are too few to learn from and to prove anything on, also by cross-validation: at least "
+            f"{FEWEST_FOLDED_ROWS} are needed. Add rows."
+        )
+    if rows < FEWEST_IN_A_FOLD * count:
+        raise DataError(
+            f"{rows} rows are too few for {count} folds: each needs at least {FEWEST_IN_A_FOLD}. Take "
+            f"{rows // FEWEST_IN_A_FOLD} folds or fewer, such as --folds 5."
+        )
+
+
+def _dealt(together: Sequence[_Group], count: int, rows: int) -> list[list[_Group]]:
+    """Cut groups, in their order, into folds of about as many rows: each gets its share of what is left.
+
+    Raises:
+        DataError: if there are fewer groups than folds.
+    """
+    if len(together) < count:
+        raise _too_alike(rows, together, count)
+    left, folds = list(together), []
+    for remaining in range(count, 0, -1):
+        share = _rows(left) / remaining
+        taken = [left.pop(0)]
+        while len(left) >= remaining and _rows(taken) + len(left[0].rows) / 2 <= share:
+            taken.append(left.pop(0))
+        folds.append(taken)
+    return folds
+
+
+def _too_alike(rows: int, together: Sequence[_Group], count: int) -> DataError:
+    largest = max(len(group.rows) for group in together)
+    return DataError(
+        f"The {rows} rows form only {len(together)} group(s) of near-duplicates or of one cluster (the largest has "
+        f"{largest} rows), too few for {count} folds that each leave rows to learn from and to choose on. Add rows "
+        "that differ, or take fewer folds."
+    )
+
+
+def _start_of_choose(together: Sequence[_Group], fractions: Sequence[float]) -> int:
+    """Return the position at which choose starts where nothing is left to confirm, both filled as far as it goes."""
+    border = fractions[0] / (fractions[0] + fractions[1])
+    second = sum(group.draw < border for group in together)
+    while second < len(together) and _rows(together[:second]) < FEWEST_IN_A_PART:
+        second += 1
+    while second > 1 and _rows(together[second:]) < FEWEST_IN_A_PART:
+        second -= 1
+    return second
 
 
 # ---------------------------------------------------------------------------------------------------------- given
@@ -215,10 +311,7 @@ def _completed(
     """Take `choose` from train where only one held-out part is given; that part is what the claim is made on."""
     held_out = confirm or choose
     together = _groups(tune, seed)
-    border = fractions[0] / (fractions[0] + fractions[1])
-    second = sum(group.draw < border for group in together)
-    while second > 1 and _rows(together[second:]) < FEWEST_IN_A_PART:
-        second -= 1
+    second = _start_of_choose(together, fractions)
     chosen = {row for group in together[second:] for row in group.rows}
     name = "test" if confirm else "validation"
     note = (

@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from luthier.core.errors import DataError, unknown_name
 from luthier.core.types import Example, TaskKind
+from luthier.data.labels import distinct_labels, normalize_label
 from luthier.data.schema import infer_schema, parse_objects
 from luthier.data.values import looks_like_json_object, shorten
 
@@ -65,7 +66,7 @@ class Task:
         secondary: Metrics shown beside it.
         recommended_examples: How many rows to learn from are recommended.
         recommended_epochs: Least and most passes over them.
-        labels: The answers there are, most frequent first (classification).
+        labels: The answers there are, most frequent first, spelled as most rows spell them (classification).
         schema: The answers' JSON schema (extraction).
     """
 
@@ -126,7 +127,7 @@ def guess_task(examples: Sequence[Example], kind: str | None = None) -> Task:
         metric=advice.metric,
         secondary=advice.secondary,
         recommended_examples=advice.recommended_examples,
-        labels=_labels(labelled) if found == "classification" else (),
+        labels=distinct_labels([e.reference for e in labelled]) if found == "classification" else (),
         schema=infer_schema(objects) if objects else None,
     )
 
@@ -135,12 +136,12 @@ def require_different_answers(examples: Sequence[Example]) -> None:
     """Make sure that there is something to learn.
 
     Raises:
-        DataError: if all rows have the same answer.
+        DataError: if all rows have the same answer, however it is spelled.
     """
-    answers = {example.references for example in examples}
+    answers = {tuple(map(normalize_label, example.references)) for example in examples}
     if len(answers) == 1 and len(examples) > 1:
-        only = next(iter(answers))
-        shown = f"'{shorten(only[0], 60)}'" if only else "none"
+        spellings = dict.fromkeys(text for example in examples for text in example.references[:1])
+        shown = ", ".join(f"'{shorten(text, 60)}'" for text in spellings) or "none"
         raise DataError(
             f"All {len(examples):,} rows have the same answer ({shown}), so there is nothing to learn. "
             "Check --answer, or add rows with other answers."
@@ -150,11 +151,6 @@ def require_different_answers(examples: Sequence[Example]) -> None:
 def count_words(text: str) -> int:
     """Count words; characters of languages without spaces count one each."""
     return len(_WORD.findall(text))
-
-
-def _labels(examples: Sequence[Example]) -> tuple[str, ...]:
-    counts = Counter(example.reference for example in examples)
-    return tuple(sorted(counts, key=lambda label: (-counts[label], label)))
 
 
 def _guess(examples: Sequence[Example]) -> tuple[TaskKind, str]:
@@ -182,12 +178,13 @@ def _few_repeated_answers(examples: Sequence[Example]) -> str | None:
     """Return the reason for classification, or None."""
     if any(len(example.references) > 1 for example in examples):
         return None
-    counts = Counter(example.reference for example in examples)
+    answers = [example.reference for example in examples]
+    counts = Counter(map(normalize_label, answers))
     most = min(MOST_LABELS, max(2, len(examples) // 5))
     repeated = sum(count for count in counts.values() if count > 1)
     short = all(count_words(a) <= _LONGEST_LABEL_WORDS and "\n" not in a for a in counts)
     numbers = len(counts) > _MOST_NUMBERS and all(_NUMBER.fullmatch(answer) for answer in counts)
     if len(counts) > most or not short or numbers or repeated < _REPEATED_SHARE * len(examples):
         return None
-    shown = ", ".join(_labels(examples)[:5]) + (", …" if len(counts) > 5 else "")
+    shown = ", ".join(distinct_labels(answers)[:5]) + (", …" if len(counts) > 5 else "")
     return f"{len(counts)} short answers repeat over {len(examples):,} rows ({shown})"

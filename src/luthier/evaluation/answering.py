@@ -64,13 +64,14 @@ class _Tick:
 
 
 def _answer_wave(answerer: Answerer, wave: Sequence[Example], tick: _Tick) -> list[Answer]:
-    model = getattr(answerer, "model", None)
-    if hasattr(model, "progress"):
+    model: Any = getattr(answerer, "model", None)
+    tells = hasattr(model, "progress")
+    if tells:
         model.progress = tick
     try:
         answers = list(answerer.answer(wave))
     finally:
-        if hasattr(model, "progress"):
+        if tells:
             model.progress = lambda ended: None
     tick(len(wave))
     return answers

@@ -114,9 +114,9 @@ class Comparison:
         seeds = {key: tuple(value.get(key, ())) for key in ("base_seeds", "candidate_seeds")}
         return cls(**{**value, **seeds, "interval": Interval.from_json(value["interval"])})
 
-    def sentence(self, base: str | None = None, candidate: str | None = None) -> str:
-        """Return the result in plain words; `base` and `candidate` name the two where their identities are unwieldy."""
-        return sentence_of(self, base, candidate)
+    def sentence(self, base: str | None = None, candidate: str | None = None, *, reach: bool = True) -> str:
+        """Return the result in plain words; see `luthier.evaluation.comparison_text.sentence_of`."""
+        return sentence_of(self, base, candidate, reach=reach)
 
 
 def compare(

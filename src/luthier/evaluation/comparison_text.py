@@ -10,8 +10,15 @@ if TYPE_CHECKING:
     from luthier.evaluation.comparison import Comparison
 
 
-def sentence_of(found: Comparison, base: str | None = None, candidate: str | None = None) -> str:
-    """Return the result in sentences; `base` and `candidate` name the two where their identities are unwieldy."""
+def sentence_of(found: Comparison, base: str | None = None, candidate: str | None = None, *, reach: bool = True) -> str:
+    """Return the result in sentences.
+
+    Args:
+        found: The comparison.
+        base: Names the base where its identity is unwieldy.
+        candidate: Names the candidate.
+        reach: Say what the claim holds for; where several claims stand together, once is enough.
+    """
     base = base or _name(found.base, found.base_seeds)
     candidate = candidate or _name(found.candidate, found.candidate_seeds)
     claim = {
@@ -22,8 +29,10 @@ def sentence_of(found: Comparison, base: str | None = None, candidate: str | Non
     }[found.verdict]
     if claim.startswith("the "):
         claim = f"T{claim[1:]}"
-    last = _what_would_show(found) if found.verdict == "not shown" else _what_it_holds_for(found, base, candidate)
-    return " ".join([f"{claim}: {_figures(found)}.", last, *notes_on(found)])
+    last = [_what_would_show(found)] if found.verdict == "not shown" else []
+    if reach and not last:
+        last = [_what_it_holds_for(found, base, candidate)]
+    return " ".join([f"{claim}: {_figures(found)}.", *last, *notes_on(found)])
 
 
 def notes_on(found: Comparison) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 from luthier.core.files import sha256_text
 from luthier.core.registry import Table
 from luthier.core.types import Answer, Budget, Example
+from luthier.data.labels import spelled_alike
 from luthier.data.schema import parse_objects
 from luthier.data.tasks import Task
 
@@ -33,8 +34,7 @@ class MostFrequent:
     name = "most frequent answer"
 
     def __init__(self, known: Sequence[Example], task: Task) -> None:
-        counts = Counter(example.reference for example in known)
-        self._text = counts.most_common(1)[0][0]
+        self._text = Counter(_answers(known, task)).most_common(1)[0][0]
         self.identity = sha256_text("most_frequent", self._text)
 
     def answer(self, examples: Sequence[Example], budget: Budget = Budget()) -> Iterator[Answer]:
@@ -57,7 +57,7 @@ class Tfidf:
 
         self._vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|[^\w\s]")
         features = self._vectorizer.fit_transform([_text(example) for example in known])
-        answers = [example.reference for example in known]
+        answers = _answers(known, task)
         self.identity = sha256_text("tfidf", *(f"{_text(e)}\t{e.reference}" for e in known))
         if task.kind == "classification":
             self._predict: Any = _Labels(features, answers)
@@ -71,6 +71,12 @@ class Tfidf:
         features = self._vectorizer.transform([_text(example) for example in examples])
         for example, text in zip(examples, self._predict(features), strict=True):
             yield Answer(example.id, text, "stop")
+
+
+def _answers(known: Sequence[Example], task: Task) -> list[str]:
+    """Return the answers to learn; a label that is spelled in several ways is one."""
+    answers = [example.reference for example in known]
+    return spelled_alike(answers) if task.kind == "classification" else answers
 
 
 def _text(example: Example) -> str:

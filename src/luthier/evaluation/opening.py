@@ -21,9 +21,11 @@ from luthier.data.tasks import guess_task
 from luthier.evaluation.answerers import FinishedAnswers, Prompted
 from luthier.evaluation.model_free import BASELINES
 from luthier.generation.local import LocalModel, open_local
+from luthier.models.load import template_note
 from luthier.models.source import ModelSource, find_model
 from luthier.prompting.asking import Known
 from luthier.prompting.strategies import build_strategy
+from luthier.reporting.inline import escape
 
 
 def open_answerer(
@@ -103,7 +105,10 @@ def open_model(spec: str, precision: str = "auto", listener: Listener | None = N
     """
     source = find_model(spec, listener)
     with reading_weights(source):
-        return open_local(source, precision=precision)
+        model = open_local(source, precision=precision)
+    if listener is not None and (note := template_note(model.loaded)):
+        listener.say(escape(note))
+    return model
 
 
 @contextmanager

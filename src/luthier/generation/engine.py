@@ -32,8 +32,8 @@ _READ_TOKENS = 4096
 _IDLE_SHARE = 0.25
 """Ended sequences keep their slot until they are this share of all: reading new ones, or copying the cache to drop
 them, pays only for several at once."""
-_APART_USERS = 8
-"""A prefix is held apart from this many users on; below, copying it costs less than looking at it on its own."""
+_APART_USERS, _APART_TOKENS = 8, 128
+"""Prefixes are held apart from so many users and tokens on; below, copying costs less than looking at them apart."""
 
 
 @dataclass(eq=False)
@@ -225,9 +225,15 @@ def _plant(jobs: Sequence[Generation]) -> list[_Sequence]:
     for prefix in (prefix for path in paths for prefix in path):
         prefix.users += 1
     return [
-        _Sequence(job, segments[leaf].tokens.tolist(), path, sum(prefix.users < _APART_USERS for prefix in path))
+        _Sequence(job, segments[leaf].tokens.tolist(), path, _copied(path))
         for job, leaf, path in zip(jobs, leaves, paths, strict=True)
     ]
+
+
+def _copied(path: Sequence[Prefix]) -> int:
+    """Say how many of a path's last prefixes are copied into the tail."""
+    apart = [prefix for prefix in path if prefix.users >= _APART_USERS]  # the first ones: users grow fewer downwards
+    return len(path) - len(apart) if apart and apart[-1].end >= _APART_TOKENS else len(path)
 
 
 def _cohorts(sequences: Sequence[_Sequence]) -> list[list[_Sequence]]:

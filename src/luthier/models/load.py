@@ -105,6 +105,16 @@ def load_tokenizer(source: ModelSource) -> Any:
     return tokenizer
 
 
+def template_note(model: LoadedModel) -> str:
+    """Say that a model is asked in the plain template; an empty text for one that has its own."""
+    if not model.tokenizer.chat_template.endswith(PLAIN_TEMPLATE):
+        return ""
+    return (
+        f"{model.facts.name} has no chat template (a base model?): prompts and answers are put together as plain text, "
+        "with a blank line between."
+    )
+
+
 def pick_device(device: str) -> torch.device:
     """Choose CUDA, then MPS, then CPU, or what is asked for.
 

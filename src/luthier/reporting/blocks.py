@@ -7,11 +7,13 @@ titles) are shown as they are, so untrusted text such as a model's answer is saf
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean, median
 from typing import Literal, TypeAlias
 
-from luthier.reporting.quantities import Unit, interval_parts
+from luthier.reporting.quantities import Unit, interval_parts, quantity
 
 Tone = Literal["good", "bad", "neutral", "unknown"]
 """How a statement is meant: shown and welcome, shown and unwelcome, without judgement, not shown."""
@@ -198,14 +200,74 @@ class Histogram:
     title: str = ""
     unit: Unit = "number"
 
+    def summary(self, values: Sequence[float]) -> list[str]:
+        """Return number, mean, median, lowest and highest of a group's values as texts."""
+        finite = [v for v in values if math.isfinite(v)]
+        if not finite:
+            return ["0", "", "", "", ""]
+        figures = (fmean(finite), median(finite), min(finite), max(finite))
+        return [f"{len(finite):,}", *(quantity(v, self.unit) for v in figures)]
+
+
+Color = Literal["green", "orange", "purple", "olive", "blue", "grey"]
+
+
+@dataclass(frozen=True)
+class Portion:
+    """One part of all `StackedBars`; `help` explains its name in a hover text."""
+
+    name: str
+    color: Color = "blue"
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class StackedBars:
+    """Counts that add up to a whole, a bar a row: how many answers are right, and how many wrong in which way.
+
+    Attributes:
+        rows: Label (a cell with emphasis marks the row), and one count for each portion.
+        portions: What the counts are of, in their order; portions that no row has are not named.
+        title: Printed above.
+        unit: What is counted.
+    """
+
+    rows: Sequence[tuple[CellLike, tuple[int, ...]]]
+    portions: Sequence[Portion]
+    title: str = ""
+    unit: str = "rows"
+
+    def __post_init__(self) -> None:
+        for label, counts in self.rows:
+            if len(counts) != len(self.portions):
+                name = as_cell(label).content
+                raise ValueError(f"The bar '{name}' has {len(counts)} counts for {len(self.portions)} portions.")
+
+    @property
+    def named(self) -> list[Portion]:
+        """The portions that some row has."""
+        return [p for index, p in enumerate(self.portions) if any(counts[index] for _, counts in self.rows)]
+
+    def told(self, counts: Sequence[int]) -> str:
+        """Return a row's counts in words, such as "right 3, cut 1"; portions without any are left out."""
+        pairs = zip(self.portions, counts, strict=True)
+        return ", ".join(f"{portion.name} {count:,}" for portion, count in pairs if count)
+
+    def as_table(self) -> Table:
+        """Return the counts as a table, for where nothing can be drawn."""
+        shown = [index for index, portion in enumerate(self.portions) if portion in self.named]
+        columns = [Column(), *(Column(self.portions[index].name, "right") for index in shown)]
+        return Table(columns, [[label, *(f"{counts[i]:,}" for i in shown)] for label, counts in self.rows], self.title)
+
 
 @dataclass(frozen=True)
 class Panel:
-    """A titled text in a `SideBySide`; `mark` says whether it is right."""
+    """A titled text in a `SideBySide`; `mark` says whether it is right, `note` is a short remark such as its score."""
 
     title: str
     text: str
     mark: Literal["right", "wrong", ""] = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -251,6 +313,7 @@ Block: TypeAlias = (
     | IntervalPlot
     | LinePlot
     | Histogram
+    | StackedBars
     | SideBySide
     | Code
     | Details

@@ -6,7 +6,6 @@ import html
 import math
 import re
 from collections.abc import Sequence
-from statistics import fmean, median
 
 from luthier.reporting.blocks import (
     Block,
@@ -22,6 +21,7 @@ from luthier.reporting.blocks import (
     Panel,
     Row,
     SideBySide,
+    StackedBars,
     Table,
     Text,
     Verdict,
@@ -60,6 +60,8 @@ def _block(block: Block) -> str:
             return _lines(block)
         case Histogram():
             return _distributions(block)
+        case StackedBars():
+            return _table(block.as_table())
         case SideBySide():
             return _side_by_side(block)
         case Code():
@@ -147,17 +149,8 @@ def _lines(block: LinePlot) -> str:
 
 def _distributions(block: Histogram) -> str:
     columns = [Column(), *(Column(name, "right") for name in ("n", "mean", "median", "lowest", "highest"))]
-    rows = [[name, *summary(values, block)] for name, values in block.groups.items()]
+    rows = [[name, *block.summary(values)] for name, values in block.groups.items()]
     return _table(Table(columns, rows, block.title or block.x_title))
-
-
-def summary(values: Sequence[float], block: Histogram) -> list[str]:
-    """Return number, mean, median, lowest and highest of a group's values as texts."""
-    finite = [v for v in values if math.isfinite(v)]
-    if not finite:
-        return ["0", "", "", "", ""]
-    figures = (fmean(finite), median(finite), min(finite), max(finite))
-    return [f"{len(finite):,}", *(quantity(v, block.unit) for v in figures)]
 
 
 def _side_by_side(block: SideBySide) -> str:
@@ -168,4 +161,5 @@ def _side_by_side(block: SideBySide) -> str:
 
 
 def _panel(panel: Panel) -> str:
-    return f"{_plain(panel.title)}{_MARKS[panel.mark]}\n\n{_fenced(panel.text)}"
+    note = f" ({_plain(panel.note)})" if panel.note else ""
+    return f"{_plain(panel.title)}{_MARKS[panel.mark]}{note}\n\n{_fenced(panel.text)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from luthier.reporting.quantities import Unit
 
@@ -52,18 +53,21 @@ def tick_text(value: float, step: float, unit: Unit) -> str:
 
 @dataclass(frozen=True)
 class Bins:
-    """Counts between edges; there is one edge more than counts."""
+    """Counts between edges; there is one edge more than counts. `centred` bins stand around single values."""
 
     edges: tuple[float, ...]
     counts: tuple[tuple[int, ...], ...]
+    centred: bool = False
 
 
 def bins(groups: Sequence[Sequence[float]], about: int = 20) -> Bins:
-    """Count several groups in the same bins. Few whole numbers get a bin each, other values round edges."""
+    """Count several groups in the same bins. Few evenly spaced values get a bin each, others round edges."""
     values = [v for group in groups for v in group if math.isfinite(v)]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    if all(float(v).is_integer() for v in values) and high - low <= about:
-        edges = [low - 0.5 + k for k in range(int(high - low) + 2)]
+    step = _step(values)
+    centred = step is not None and (high - low) / step <= about
+    if step is not None and centred:
+        edges = [low + (k - 0.5) * step for k in range(round((high - low) / step) + 2)]
     else:
         edges = ticks(low, high, about)
     counts = [[0] * (len(edges) - 1) for _ in groups]
@@ -73,7 +77,18 @@ def bins(groups: Sequence[Sequence[float]], about: int = 20) -> Bins:
             if math.isfinite(value):
                 # The last bin holds its upper edge too, as everywhere.
                 count[min(int((value - edges[0]) / width + 1e-9), len(count) - 1)] += 1
-    return Bins(tuple(edges), tuple(map(tuple, counts)))
+    return Bins(tuple(edges), tuple(map(tuple, counts)), centred)
+
+
+def _step(values: Sequence[float]) -> float | None:
+    """Return the step of which all distances are multiples: 1 for whole numbers, 0.2 for fifths; None for others."""
+    if all(float(value).is_integer() for value in values):
+        return 1.0
+    ordered = sorted({round(value, 9) for value in values})
+    step = min((b - a for a, b in pairwise(ordered)), default=0.0)
+    if step <= 0 or any(abs((v - ordered[0]) / step - round((v - ordered[0]) / step)) > 1e-6 for v in ordered):
+        return None
+    return step
 
 
 def thin(points: Sequence[Point], most: int) -> list[Point]:

@@ -32,6 +32,7 @@ from luthier.reporting.blocks import (
     Panel,
     Row,
     SideBySide,
+    StackedBars,
     Table,
     Text,
     Verdict,
@@ -99,6 +100,8 @@ def render(block: Block) -> RenderableType:
             return _lines(block)
         case Histogram():
             return _distributions(block)
+        case StackedBars():
+            return _table(block.as_table())  # a terminal has too few letters to cut a bar into its parts
         case SideBySide():
             return _side_by_side(block)
         case Code():
@@ -283,7 +286,8 @@ def _side_by_side(block: SideBySide) -> RenderableType:
         grid.add_row("", Line(clean(block.context), style="dim"))
     for panel in block.panels:
         word, style = _MARKS[panel.mark]
-        title = Line.assemble((clean(panel.title), "bold"), f" {word}" if word else "", style=style)
+        remarks = "".join(f" {clean(remark)}" for remark in (word, panel.note) if remark)
+        title = Line.assemble((clean(panel.title), "bold"), remarks, style=style)
         grid.add_row(title, _panel(panel, reference))
     return Group(*([Line(clean(block.title), style="bold")] if block.title else []), Padding(grid, (0, 0, 0, 2)))
 

@@ -31,6 +31,8 @@ from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
 from luthier.reporting.inline import escape
 from luthier.stages.material import DataConfig
 
+_MOST_NAMED = 5
+
 
 def read_for(answerer: str, data: DataConfig, *, need_answers: bool = True) -> Dataset:
     """Read rows the way the answerer's run read its own, unless the user says otherwise."""
@@ -113,4 +115,5 @@ def require_some_answer(answers: Sequence[Answer], run: RunDirectory) -> str:
     if len(failed) == len(answers):
         shutil.rmtree(run.path / "evaluation")
         raise DataError(f"None of the {len(answers):,} rows could be answered.{reason}")
-    return f"{len(failed):,} of {len(answers):,} answers failed and count as wrong.{reason}"
+    rows = ", ".join(answer.example_id for answer in failed[:_MOST_NAMED]) + ", …" * (len(failed) > _MOST_NAMED)
+    return f"{len(failed):,} of {len(answers):,} answers failed and count as wrong.{reason} Their rows: {rows}."

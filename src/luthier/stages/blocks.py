@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import yaml
 
-from luthier.core.budget import format_duration
 from luthier.core.run import RunDirectory
 from luthier.core.types import Answer, Example
+from luthier.data.labels import label_notes
 from luthier.data.splits import Parts
+from luthier.evaluation.metrics import title_of
 from luthier.evaluation.statistics import Scores, smallest_difference
 from luthier.reporting.blocks import (
     Block,
@@ -27,36 +29,24 @@ from luthier.reporting.blocks import (
     Series,
     SideBySide,
     Table,
+    Text,
 )
 from luthier.reporting.inline import escape
-from luthier.reporting.quantities import size
+from luthier.reporting.quantities import Unit, percent, size
+from luthier.stages.glossary import GLOSSARY as GLOSSARY
 from luthier.stages.material import Material
 
 DISCORDANCE = 0.2
 """Share of rows on which two answerers are assumed to differ, for power before anything was measured."""
-
-GLOSSARY = {
-    "exact match": "Share of rows whose answer equals the reference; JSON answers are compared as values.",
-    "accuracy": "Share of rows with the right label.",
-    "macro-F1": "F1 of each label, averaged over labels, so that rare labels count as much as frequent ones.",
-    "ROUGE-L F": "Overlap of the longest common word sequence of answer and reference, from 0 to 1.",
-    "ROUGE-1 F": "Overlap of single words of answer and reference, from 0 to 1.",
-    "token F1": "Overlap of the words of answer and reference, without articles and punctuation.",
-    "field F1": "Share of the JSON fields that are right, counting missing and surplus ones as wrong.",
-    "interval": "If the same were done on new rows of the same kind again and again, 95 % of such intervals would "
-    "hold the true score.",
-    "LoRA": "Low-rank adaptation: the model stays as it is, small additions to its layers are trained.",
-    "TF-IDF": "A classical method without a language model: word counts and a linear model.",
-    "tune": "Rows that were learned from.",
-    "choose": "Rows on which the candidates were compared and the winner chosen.",
-    "confirm": "Rows that nothing was learned from or chosen on; the claim rests on them alone.",
-    "valid": "Share of answers that have the right form, such as JSON with all its fields or one of the labels, and "
-    "that come to their end. A valid answer can still be wrong.",
-    "latency": "Time until a single request, sent alone, is answered: the median of five.",
-    "memory": "Highest memory of the process while the candidate was prepared and answered.",
-    "ready in": "Time to prepare the candidate: what it takes to learn. A prompt needs nothing.",
-    "discordance": "Share of rows on which one of two answerers is right and the other wrong.",
-}
+_OPEN = 3
+"""Pairs of answers shown; the others are folded."""
+LEFT_OUT = "(left out)"
+"""Stands in a redacted report where rows, answers or prompts would."""
+RIGHT_OR_WRONG = ("exact_match", "accuracy")
+"""Metrics by which a single answer is right or wrong; by others it scores something between 0 and 1."""
+Mark = Literal["right", "wrong", ""]
+Judgement = tuple[Mark, str]
+"""What a panel says of an answer: whether it is right, and its score where that says more."""
 
 
 def score_cell(scores: Scores, metric: str, emphasis: bool = False) -> Cell:
@@ -67,12 +57,11 @@ def score_cell(scores: Scores, metric: str, emphasis: bool = False) -> Cell:
 
 def data_row(material: Material, parts: Parts) -> Row:
     """Say what was read, from where what comes, and how it is divided."""
-    dataset, sizes = material.dataset, parts.sizes
-    bad = len(dataset.bad_rows)
+    sizes = parts.sizes
     lines = [
-        f"{escape(dataset.description)}. {escape(dataset.mapping.explain())}. "
-        + (f"**{bad} bad rows left out**" if bad else "0 bad rows"),
-        f"{material.task.kind.replace('_', ' ')}: {escape(material.task.reason)}",
+        read_sentence(material),
+        task_sentence(material),
+        *map(escape, label_notes(parts) if material.task.labels else ()),
         f"{sizes['tune']} to tune | {sizes['choose']} to choose | **{sizes['confirm']} to confirm**, unseen until "
         "the end",
         *map(escape, parts.notes),
@@ -80,6 +69,23 @@ def data_row(material: Material, parts: Parts) -> Row:
         power_sentence(sizes["confirm"]),
     ]
     return Row("data", lines)
+
+
+def read_sentence(material: Material, *, redact: bool = False) -> str:
+    """Say what was read and from where what comes; `redact` leaves out a system text that is no column."""
+    dataset = material.dataset
+    bad, mapping = len(dataset.bad_rows), dataset.mapping
+    if redact and mapping.system and mapping.system not in mapping.columns:
+        mapping = mapping.model_copy(update={"system": LEFT_OUT})
+    left_out = f"**{bad} bad rows left out**" if bad else "0 bad rows"
+    return f"{escape(dataset.description)}. {escape(mapping.explain())}. {left_out}"
+
+
+def task_sentence(material: Material, *, redact: bool = False) -> str:
+    """Say what kind of task it is, and why; `redact` leaves out the labels."""
+    task = material.task
+    reason = f"{len(task.labels)} labels" if redact and task.labels else task.reason
+    return f"{task.kind.replace('_', ' ')}: {escape(reason)}"
 
 
 def power_sentence(rows: int) -> str:
@@ -96,7 +102,9 @@ def power_sentence(rows: int) -> str:
 def sample_rows(material: Material) -> list[Block]:
     """Show up to three rows as the model will see them."""
     panels = [
-        SideBySide([Panel("prompt", s.conversation), Panel("answer", s.answer)], title=s.where, reference=None)
+        SideBySide(
+            [Panel("prompt", s.conversation), Panel("answer", s.answer)], title=Path(s.where).name, reference=None
+        )
         for s in material.dataset.samples
     ]
     return list(panels)
@@ -108,14 +116,15 @@ def curves(run: RunDirectory) -> list[Block]:
     if len(lines) < 2:
         return []
     blocks: list[Block] = []
-    for key, title, y_title in (
-        ("total_loss", "Loss", "loss (nats a token)"),
-        ("fraction_of_correct_next_step_preds", "Right next-token predictions", "share"),
-    ):
+    kinds: list[tuple[str, str, str, Unit]] = [
+        ("total_loss", "Loss", "loss (nats a token)", "number"),
+        ("fraction_of_correct_next_step_preds", "Right next-token predictions", "share of tokens", "share"),
+    ]
+    for key, title, y_title, unit in kinds:
         series = [_series("tune", lines, f"train_{key}")]
         if any(f"eval_{key}" in line for line in lines):
             series.append(_series("choose", lines, f"eval_{key}"))
-        blocks.append(LinePlot(series, "step", y_title, title=title))
+        blocks.append(LinePlot(series, "step", y_title, title=title, y_unit=unit))
     return blocks
 
 
@@ -128,30 +137,74 @@ def examples_block(
     examples: Sequence[Example],
     before: Sequence[Answer],
     after: Sequence[Answer],
-    gains: Sequence[float],
-    most: int = 5,
+    gains: Sequence[Any],
+    most: int = 10,
+    *,
+    titles: tuple[str, str] = ("Before", "After"),
+    judged: tuple[Sequence[Judgement], Sequence[Judgement]] | None = None,
 ) -> list[Block]:
-    """Show one answer before and after, then the most improved and the most worsened ones."""
-    order = sorted(range(len(examples)), key=lambda i: -gains[i])
-    better = [i for i in order if gains[i] > 0][:most]
-    worse = [i for i in reversed(order) if gains[i] < 0][:most]
+    """Show the most improved and the most worsened answers, the first of each open and the others folded.
+
+    Args:
+        examples: The rows.
+        before, after: One answer a row.
+        gains: By how much each row improved: numbers, or tuples of numbers of which the first counts most.
+        most: Most answers of each list.
+        titles: Whose answers they are.
+        judged: What is said of each answer, before and after.
+    """
+    order = sorted(range(len(examples)), key=lambda i: gains[i], reverse=True)
+    size_of = [gain[0] if isinstance(gain, tuple) else gain for gain in gains]
+    better = [i for i in order if size_of[i] > 0]
+    worse = [i for i in reversed(order) if size_of[i] < 0]
     blocks: list[Block] = []
-    for title, chosen in (("Most improved answers", better), ("Most worsened answers", worse)):
-        if chosen:
-            blocks.append(Heading(title, 3))
-            blocks += [beside(examples[i], before[i], after[i]) for i in chosen]
+    for title, found in (("Most improved answers", better), ("Most worsened answers", worse)):
+        if not found:
+            continue
+        shown: list[Block] = [
+            beside(examples[i], before[i], after[i], titles, (judged[0][i], judged[1][i]) if judged else None)
+            for i in found[:most]
+        ]
+        blocks += [Heading(title, 3), Text(f"{len(found):,} of {len(examples):,} answers{_of_all(found, most)}")]
+        blocks += shown[:_OPEN]
+        if len(shown) > _OPEN:
+            blocks.append(Details(f"{len(shown) - _OPEN} more", shown[_OPEN:]))
     return blocks
 
 
-def beside(example: Example, before: Answer, after: Answer) -> SideBySide:
+def _of_all(found: Sequence[int], most: int) -> str:
+    return f"; the {most} that changed most:" if len(found) > most else ":"
+
+
+def beside(
+    example: Example,
+    before: Answer,
+    after: Answer,
+    titles: tuple[str, str] = ("Before", "After"),
+    judged: tuple[Judgement, Judgement] | None = None,
+) -> SideBySide:
     """Show a row's prompt, two answers to it, and the reference."""
-    panels = [Panel("Before", _shown(before)), Panel("After", _shown(after)), Panel("Reference", example.reference)]
-    return SideBySide(panels, context=example.prompt, reference=2)
+    said = judged or (("", ""), ("", ""))
+    panels = [
+        Panel(title, answer_text(answer), *judgement)
+        for title, answer, judgement in zip(titles, (before, after), said, strict=True)
+    ]
+    where = f"Line {example.line}" if example.line else ""
+    return SideBySide([*panels, Panel("Reference", example.reference)], where, example.prompt, reference=2)
 
 
-def _shown(answer: Answer) -> str:
+def answer_text(answer: Answer) -> str:
+    """Return an answer's text, with a remark where it did not come to its end."""
     notes = {"length": " … (cut at the output limit)", "failed": "(failed)", "refused": "(refused)"}
     return answer.text + notes.get(answer.finish, "")
+
+
+def judgements(scores: Scores, metric: str) -> list[Judgement]:
+    """Say of each answer whether it is right; with a graded score its figure instead."""
+    values = [float(value) for value in scores.frame()[metric]]
+    if metric in RIGHT_OR_WRONG:
+        return [("right" if value == 1 else "wrong", "") for value in values]
+    return [("", f"{title_of(metric)} {percent(value)}") for value in values]
 
 
 def lengths_table(lengths: Mapping[str, Any]) -> Table:
@@ -168,10 +221,23 @@ def lengths_table(lengths: Mapping[str, Any]) -> Table:
     )
 
 
-def reproduce(run: RunDirectory) -> list[Block]:
-    """Recipe and environment, unfolded on demand."""
-    manifest = run.manifest
-    environment = manifest["environment"]
+def reproduce(run: RunDirectory, *, redact: bool = False) -> list[Block]:
+    """Recipe and environment, unfolded on demand; `redact` leaves prompts out of the recipe."""
+    return [Heading("To do it again"), recipe_block(run, redact=redact), environment_block(run)]
+
+
+def recipe_block(run: RunDirectory, title: str = "Recipe", *, redact: bool = False) -> Details:
+    """Return the resolved recipe; `redact` leaves out how prompts and answers are made from columns."""
+    recipe = run.recipe
+    if redact:
+        read = recipe.get("data", {}).get("read", {})
+        read |= {key: LEFT_OUT for key in ("prompt", "answer", "system") if read.get(key)}
+    return Details(title, [Code(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True), "yaml")])
+
+
+def environment_block(run: RunDirectory) -> Details:
+    """Return the versions and the machine of a run."""
+    environment = run.manifest["environment"]
     pairs = [(name, str(version)) for name, version in environment["packages"].items() if version]
     pairs += [
         ("python", environment["python"]),
@@ -180,14 +246,4 @@ def reproduce(run: RunDirectory) -> list[Block]:
     ]
     if environment.get("memory_bytes"):
         pairs.append(("memory", size(environment["memory_bytes"])))
-    recipe = yaml.safe_dump(run.recipe, sort_keys=False, allow_unicode=True)
-    return [
-        Heading("To do it again"),
-        Details("Recipe", [Code(recipe, "yaml")]),
-        Details("Environment", [KeyValues(pairs)]),
-    ]
-
-
-def spent(seconds: float) -> str:
-    """Return a duration for people."""
-    return format_duration(seconds)
+    return Details("Environment", [KeyValues(pairs)])

@@ -15,13 +15,14 @@ from luthier.reporting.blocks import Block, Code, Heading, Text
 from luthier.reporting.inline import escape
 
 
-def card_blocks(run: RunDirectory, results: list[Block], place: Path) -> list[Block]:
+def card_blocks(run: RunDirectory, results: list[Block], place: Path, *, redact: bool = False) -> list[Block]:
     """Return the model card: what it is, how well it does, how it is loaded outside Luthier.
 
     Args:
         run: The run that made the model, or found out how to ask it.
         results: What is known about it.
         place: The folder of the card; paths are written as seen from there.
+        redact: Leave out the text that stands before each prompt: it has labels and values of the rows.
     """
     manifest = run.manifest
     source = manifest["model"]
@@ -41,7 +42,7 @@ def card_blocks(run: RunDirectory, results: list[Block], place: Path) -> list[Bl
             "Ask it in the chat template of the tokenizer, as it was taught: "
             "`tokenizer.apply_chat_template(messages, add_generation_prompt=True)`."
         ),
-        *_instruction(answering),
+        *_instruction(answering, redact),
     ]
 
 
@@ -68,10 +69,14 @@ def _seen_from(place: Path, folder: Path) -> str:
     return Path(os.path.relpath(folder, place)).as_posix()
 
 
-def _instruction(answering: Mapping[str, Any]) -> list[Block]:
+def _instruction(answering: Mapping[str, Any], redact: bool) -> list[Block]:
     """Return what was put before each prompt, if anything was."""
-    text = answering["strategy"].get("instruction")
-    return [Text("Before each prompt, and a blank line, it was told:"), Code(text, "text")] if text else []
+    text = answering.get("strategy", {}).get("instruction")
+    if not text:
+        return []
+    if redact:
+        return [Text("Before each prompt, and a blank line, it was told the task and its format (left out here).")]
+    return [Text("Before each prompt, and a blank line, it was told:"), Code(text, "text")]
 
 
 def _caveat(name: str) -> list[Block]:

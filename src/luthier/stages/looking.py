@@ -8,6 +8,7 @@ from typing import Any
 
 from luthier.core.errors import DataError
 from luthier.core.listener import Listener
+from luthier.data.labels import label_notes
 from luthier.data.lengths import estimate_tokens, length_statistics, output_limit
 from luthier.data.options import ReadOptions
 from luthier.data.overlap import groups
@@ -49,6 +50,7 @@ def check_data(
         task = guess_task(parts.tune, kind)
         listener.show(data_row(Material(dataset, task, parts), parts))
         found |= {"parts": parts.sizes, "task": task.to_json()}
+        found["label_notes"] = label_notes(parts) if task.labels else []
     except DataError as error:
         listener.show(
             Row("data", [f"{escape(dataset.description)}. {escape(dataset.mapping.explain())}", escape(str(error))])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from luthier.core.config import Config
 from luthier.core.errors import RunError
@@ -15,6 +15,7 @@ from luthier.core.files import json_line, write_atomically
 from luthier.core.protocols import Metric
 from luthier.core.run import RunDirectory
 from luthier.core.types import Example
+from luthier.data.labels import add_labels
 from luthier.data.lengths import LengthStatistics, length_statistics, output_limit
 from luthier.data.mapping import PartName
 from luthier.data.options import ReadOptions
@@ -32,6 +33,16 @@ class DataConfig(Config):
     read: ReadOptions = Field(ReadOptions(), description="columns; what is left out is guessed")
     kind: str | None = Field(None, description="kind of task; guessed if left out")
     seed: int = Field(0, description="seed of the division into tune, choose and confirm")
+    fold: list[int] | None = Field(
+        None, description="[k, K]: fold k of K confirms (k = 0: none), the other rows are divided; null: no folds"
+    )
+
+    @field_validator("fold")
+    @classmethod
+    def _one_of_its_folds(cls, fold: list[int] | None) -> list[int] | None:
+        if fold is not None and not (len(fold) == 2 and 0 <= fold[0] <= fold[1] and fold[1] >= 2):
+            raise ValueError("not [k, K] with two folds or more and k from 0 (no fold) to K, such as [1, 5]")
+        return fold
 
 
 @dataclass(frozen=True)
@@ -44,8 +55,12 @@ class Material:
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
-        """The task's metrics, the primary one first, and how answers end."""
-        labels: dict[str, Any] = {"labels": self.task.labels} if self.task.labels else {}
+        """The task's metrics, the primary one first, and how answers end.
+
+        Their labels are those of all rows: one that no row to learn from has is missed, but is no error.
+        """
+        texts = [text for example in self.dataset.examples for text in example.references]
+        labels: dict[str, Any] = {"labels": add_labels(self.task.labels, texts)} if self.task.labels else {}
         names = [*self.task.metrics, "empty", "cut"]
         return tuple(build_metric(name, **(labels if name == "macro_f1" else {})) for name in names)
 
@@ -61,7 +76,8 @@ def read_material(config: DataConfig, run: RunDirectory | None = None) -> Materi
     if run is not None:
         require_same_data(run, config.path, dataset.digest)
     require_different_answers(dataset.examples)
-    parts = split(dataset.examples, config.seed, given=dataset.given)
+    fold = (config.fold[0], config.fold[1]) if config.fold else None
+    parts = split(dataset.examples, config.seed, given=dataset.given, fold=fold)
     task = guess_task(parts.tune, config.kind)
     if run is not None:
         run.update(

@@ -134,11 +134,11 @@ def test_types_null_and_required() -> None:
         "b": {"type": "number"},
         "a": {"type": "boolean"},
         "c": {"type": "null"},
-        "d": {"type": "string"},
+        "d": {"type": "string", "maxLength": 140},
     }
     assert list(schema["properties"]) == ["b", "a", "c", "d"]
     assert schema["required"] == ["b", "a", "c"]
-    assert properties({"x": 1}, {"x": "1"})["x"] == {"type": ["string", "integer"]}
+    assert properties({"x": 1}, {"x": "1"})["x"] == {"type": ["string", "integer"], "maxLength": 16}
 
 
 def test_enums_only_where_a_new_value_is_unlikely() -> None:
@@ -146,26 +146,26 @@ def test_enums_only_where_a_new_value_is_unlikely() -> None:
     assert properties(*common, {"x": "c"}, {"x": None})["x"] == {"enum": ["a", "b", "c", None]}  # 1 of 99 seen once
     rare = [{"x": "c"}, {"x": "d"}]
     assert properties(*common, *rare)["x"] == {"enum": ["a", "b", "c", "d"]}  # 2 of 100: just at 2 %
-    assert properties(*common, *rare, {"x": "e"})["x"] == {"type": "string"}  # 3 of 101
-    assert properties({"x": "a"}, {"x": "b"}, {"x": "a"}, {"x": "b"})["x"] == {"type": "string"}  # too few rows
+    assert properties(*common, *rare, {"x": "e"})["x"] == {"type": "string", "maxLength": 16}  # 3 of 101
+    assert properties({"x": "a"}, {"x": "b"}, {"x": "a"}, {"x": "b"})["x"] == {"type": "string", "maxLength": 16}
     many = [{"x": str(n % 26)} for n in range(500)]
-    assert properties(*many)["x"] == {"type": "string"}
+    assert properties(*many)["x"] == {"type": "string", "maxLength": 16}
     assert len(properties(*[{"x": str(n % 25)} for n in range(500)])["x"]["enum"]) == 25
 
 
 def test_few_values_are_no_choices_however_often_they_repeat() -> None:
     """An answer held to an enum cannot be anything else: three orders with one voucher say little about a fourth."""
     rows = [{"x": None}] * 80
-    assert properties(*rows, *[{"x": "WELCOME"}] * 19)["x"] == {"type": ["string", "null"]}
+    assert properties(*rows, *[{"x": "WELCOME"}] * 19)["x"] == {"type": ["string", "null"], "maxLength": 16}
     assert properties(*rows, *[{"x": "WELCOME"}] * 20)["x"] == {"enum": ["WELCOME", None]}
 
 
 def test_numbers_that_are_copied_from_the_text_are_no_choices() -> None:
     """Ten customers with ten orders each: no id is seen once, and still the next customer has another one."""
     ids = [{"x": f"LK-{1000 + n % 10}"} for n in range(100)]
-    assert properties(*ids)["x"] == {"type": "string"}
+    assert properties(*ids)["x"] == {"type": "string", "maxLength": 16}
     dates = [{"x": f"2024-01-{n % 9 + 10}"} for n in range(100)]
-    assert properties(*dates)["x"] == {"type": "string"}
+    assert properties(*dates)["x"] == {"type": "string", "maxLength": 20}
     names = [{"x": ["Model 300", "lamp", "kettle 2", "iron 12"][n % 4]} for n in range(100)]
     assert properties(*names)["x"] == {"enum": ["Model 300", "iron 12", "kettle 2", "lamp"]}
 
@@ -176,11 +176,11 @@ def test_nested_objects_and_lists() -> None:
     )
     assert found["who"] == {
         "type": ["object", "null"],
-        "properties": {"name": {"type": "string"}},
+        "properties": {"name": {"type": "string", "maxLength": 16}},
         "required": ["name"],
         "additionalProperties": False,
     }
-    assert found["tags"] == {"type": "array", "items": {"type": "string"}}
+    assert found["tags"] == {"type": "array", "items": {"type": "string", "maxLength": 16}}
     assert properties({"tags": []})["tags"] == {"type": "array"}
 
 

@@ -16,9 +16,11 @@ from luthier.reporting.blocks import (
     KeyValues,
     LinePlot,
     Panel,
+    Portion,
     Row,
     Series,
     SideBySide,
+    StackedBars,
     Table,
     Text,
     Verdict,
@@ -105,6 +107,17 @@ def _results() -> list[Block]:
             ],
             "Differences on the confirm rows",
             "percentage points",
+        ),
+        StackedBars(
+            [(Cell("LoRA r16, 2 epochs", emphasis=True), (48, 12, 1, 0)), ("told the schema", (5, 50, 6, 0))],
+            [
+                Portion("right", "green"),
+                Portion("wrong value", "orange", "The right form with wrong content."),
+                Portion("cut", "olive"),
+                Portion("failed", "grey"),
+            ],
+            "Answers to the confirm rows",
+            "answers",
         ),
     ]
 

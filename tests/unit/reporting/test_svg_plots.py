@@ -5,7 +5,16 @@ from xml.etree import ElementTree
 import pytest
 
 from luthier.reporting import svg
-from luthier.reporting.blocks import Cell, Histogram, Interval, IntervalPlot, LinePlot, Series
+from luthier.reporting.blocks import (
+    Cell,
+    Histogram,
+    Interval,
+    IntervalPlot,
+    LinePlot,
+    Portion,
+    Series,
+    StackedBars,
+)
 from luthier.reporting.scales import Scale, bins, thin, tick_text, ticks
 
 
@@ -48,6 +57,15 @@ def test_bins_of_whole_numbers_stand_around_them_and_hold_everything() -> None:
     counted = bins([[2, 3, 3, 5], [5]])
     assert counted.edges == (1.5, 2.5, 3.5, 4.5, 5.5)
     assert counted.counts == ((1, 2, 0, 1), (0, 0, 0, 1))
+
+
+def test_bins_of_evenly_spaced_values_stand_around_them() -> None:
+    fifths = bins([[0.0, 0.2, 0.6000000000000001, 1.0]], about=24)
+    assert fifths.edges == pytest.approx([-0.1, 0.1, 0.3, 0.5, 0.7, 0.9, 1.1])
+    assert fifths.counts == ((1, 1, 0, 1, 0, 1),)
+    assert fifths.centred
+    assert not bins([[0.0, 0.21, 0.6, 1.0]], about=24).centred
+    assert bins([[0.4, 0.4]]).counts == ((2,),) or sum(bins([[0.4, 0.4]]).counts[0]) == 2
 
 
 def test_bins_of_other_values_have_round_edges_and_the_last_holds_its_end() -> None:
@@ -99,8 +117,8 @@ def test_interval_plot_draws_marks_and_texts_for_what_was_not_run() -> None:
     rows = [("a", Cell(Interval(0.5, 0.4, 0.6), emphasis=True)), ("b", "not run")]
     root = parsed(svg.interval_plot(IntervalPlot(rows, marks={"target": 0.8}), 640))
     assert len(by_class(root, "interval")) == 1
-    # Left of the bars the label (one letter, bold), right of them "50 % [40, 60]" (13 letters), each 14 away.
-    scale = Scale(0, 1, 1.12 * 6.4 + 14, 640 - 13 * 6.4 - 14)
+    # Left of the bars the label (one letter), right of them "50 % [40, 60]" (13 letters), bold and each 14 away.
+    scale = Scale(0, 1, 1.12 * 6.4 + 14, 640 - 1.12 * 13 * 6.4 - 14)
     assert float(by_class(root, "mark")[0].get("x1", 0)) == pytest.approx(scale(0.8), abs=0.01)
     assert "not run" in [element.text for element in root.iter()]
 
@@ -139,3 +157,51 @@ def test_extreme_plots_are_well_formed_and_hold_no_nan(width: int) -> None:
     for drawing in drawings:
         parsed(drawing)
         assert not re.search(r"\bnan\b|\binf\b", drawing)
+
+
+def test_stacked_bars_divide_the_width_by_the_counts_of_each_row() -> None:
+    portions = [Portion("right", "green"), Portion("wrong", "orange"), Portion("cut", "olive")]
+    block = StackedBars([("", (3, 1, 0)), ("", (0, 0, 8))], portions, "Answers", "answers")
+    root = parsed(svg.stacked_bars(block, 640))
+    parts = by_class(root, "part")
+    assert [(part.get("x"), part.get("width")) for part in parts] == [("0", "478.5"), ("480", "158.5"), ("0", "638.5")]
+    assert [part[0].text for part in parts] == [
+        "right: 3 of 4 answers (75\u00a0%)", "wrong: 1 of 4 answers (25\u00a0%)", "cut: 8 of 8 answers (100\u00a0%)",
+    ]  # fmt: skip
+    assert [element.text for element in by_class(root, "count")] == ["3", "1", "8"]
+    assert [element.text for element in root if element.tag in ("title", "desc")] == [
+        "Answers", "right 3, wrong 1; cut 8"
+    ]  # fmt: skip
+    assert [portion.name for portion in block.named] == ["right", "wrong", "cut"]
+
+
+def test_a_count_is_left_to_the_hover_text_where_its_part_is_narrow() -> None:
+    portions = [Portion("right"), Portion("wrong")]
+    drawing = parsed(svg.stacked_bars(StackedBars([("", (1, 999))], portions), 640))
+    assert [element.text for element in by_class(drawing, "count")] == ["999"]
+    assert len(by_class(drawing, "part")) == 2
+
+
+def test_a_bar_with_other_counts_than_portions_is_refused() -> None:
+    with pytest.raises(ValueError, match="The bar 'a' has 1 counts for 2 portions"):
+        StackedBars([("a", (1,))], [Portion("right"), Portion("wrong")])
+
+
+def test_drawings_say_in_words_what_they_show() -> None:
+    intervals = IntervalPlot([("a", Interval(0.5, 0.4, 0.6)), ("b", "not run")], "Scores", marks={"target": 0.8})
+    lines = LinePlot([Series("train", [0, 5, 10], [3, 9, 1])], "step", "loss")
+    counts = Histogram({"before": [0, 1, 5]}, "words")
+    drawings = [svg.interval_plot(intervals, 330), svg.line_plot(lines, 330), svg.histogram(counts, 330)]
+    told = [[element.text for element in parsed(drawing)][:2] for drawing in drawings]
+    assert told == [
+        ["Scores", "a: 50 % [40, 60]; b: not run; target: 80 %"],
+        ["loss over step", "train: from 3 at 0 to 1 at 10"],
+        ["distribution of words", "before: n = 3, lowest 0, median 1, highest 5"],
+    ]
+
+
+def test_shares_never_have_ticks_above_all() -> None:
+    root = parsed(svg.line_plot(LinePlot([Series("", [0, 1], [1.0, 1.0])], "step", "share", y_unit="share"), 640))
+    assert [element.text for element in by_class(root, "tick")][:6] == [
+        f"{percent}\u00a0%" for percent in (0, 20, 40, 60, 80, 100)
+    ]

@@ -11,18 +11,8 @@ import numpy as np
 
 from luthier.core.errors import ConfigError, DataError, nearest
 from luthier.core.types import Answer, Example
+from luthier.data.labels import normalize_label as normalize_label
 from luthier.evaluation.metrics.rows import has_failed, identity_text, mean_of_first_column, references_of
-
-_TERMINAL = " \t\n.,;:!?…。，；：！？"
-
-
-def normalize_label(text: str) -> str:
-    """Return a label without outer white space, case and punctuation at its end ("Positive." -> "positive").
-
-    A label made of punctuation alone ("?") stays as it is.
-    """
-    folded = text.strip().casefold()
-    return folded.rstrip(_TERMINAL) or folded
 
 
 @dataclass(frozen=True)

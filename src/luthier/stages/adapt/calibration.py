@@ -17,7 +17,7 @@ from luthier.generation.local import LocalModel
 from luthier.generation.sequences import EngineTimes
 from luthier.models.compatibility import check_compatible
 from luthier.models.cost import estimate_training_bytes
-from luthier.models.load import load_model
+from luthier.models.load import load_model, template_note
 from luthier.models.readout_model import ReadoutModel
 from luthier.models.source import find_model
 from luthier.objectives.supervised import SupervisedFineTuning
@@ -58,6 +58,7 @@ class Calibration:
     memory_bytes: int = 0
     precision: str = ""
     layout: str = ""
+    template_note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the measurements as JSON."""
@@ -116,6 +117,7 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
         memory_bytes=estimate_training_bytes(model.facts, engine.trained, step.largest_micro_batch, model.precision),
         precision=model.precision,
         layout=readout.layout if model.packs else f"rows: {model.why_rows}",
+        template_note=template_note(model),
     )
 
 
@@ -123,7 +125,9 @@ def _generation_speeds(model: LocalModel, material: Material) -> dict[str, float
     """Measure reading prompts and writing answers, many at once as in an evaluation; and writing one alone."""
     examples = material.parts.choose[:_PROMPTS]
     alone = _times(model, [Request(e.messages, Decoding(max_tokens=_NEW_TOKENS)) for e in examples[:1]])  # warms up
-    together = _times(model, [Request(e.messages, Decoding(max_tokens=_NEW_TOKENS)) for e in examples])
+    many = [Request(e.messages, Decoding(max_tokens=_NEW_TOKENS)) for e in examples]
+    _times(model, many)  # the first products of a new shape take longer
+    together = _times(model, many)
     return {
         "prefill_tokens_per_second": together.prefill_tokens / together.prefill_seconds,
         "generate_tokens_per_second": max(1, together.decode_tokens) / max(1e-3, together.decode_seconds),

@@ -136,6 +136,15 @@ def ranked(entries: Sequence[Entry], metric: str) -> list[Entry]:
     return sorted(entries, key=lambda entry: -sign * entry.scores.value(metric))
 
 
+def _strength(entry: Entry) -> tuple[float, ...]:
+    """Sort key by which a rival is strong: the primary metric, and where that is equal the others, in their order."""
+    scores = entry.scores
+    return tuple(
+        scores.value(name) if scores.metric(name).higher_is_better else -scores.value(name)
+        for name in entry.material.task.metrics
+    )
+
+
 def best_tuned(entries: Sequence[Entry], metric: str) -> Entry | None:
     """Return the best candidate that was trained."""
     tuned = [entry for entry in entries if entry.candidate.stage == "tune"]
@@ -148,10 +157,10 @@ def choose(entries: Sequence[Entry], metric: str) -> Choice:
     A tuned model is held against the best prompt and the best rival without a model: that is what people will ask.
     Where only one kind was tried, the second best is the rival.
     """
-    order = ranked(entries, metric)
-    winner, others = order[0], order[1:]
+    winner = ranked(entries, metric)[0]
+    others = [entry for entry in entries if entry is not winner]
     best: dict[Kind, Entry] = {}
-    for entry in others:
+    for entry in sorted(others, key=_strength, reverse=True):
         best.setdefault(entry.candidate.kind, entry)
     own = best.pop(winner.candidate.kind, None)
     rivals = tuple(best.values()) or ((own,) if own else ())

@@ -15,6 +15,8 @@ from luthier.stages.adapt.candidates import Candidate, Candidates
 from luthier.stages.adapt.recipe import Config
 from luthier.stages.material import Material
 
+NO_TIME = "no time for it; fits with "
+"""Begins the reason for what a larger budget would fit; the rest is the budget."""
 _REPORT_SECONDS = 3.0
 _ORDER = (
     "most_frequent", "tfidf", "as_is", "told_format", "held_to_format", "few_shot_random", "few_shot_nearest",
@@ -80,7 +82,7 @@ def make_plan(config: Config, material: Material, measured: Calibration) -> Plan
     for wish in draft.refused.values():
         fitting = next(m for m in itertools.count(least) if _drafted(candidates, tunable, 60 * m - spent).grants(wish))
         title = "LoRA" if wish.name == "lora" else wish.title
-        left_out.append((title, f"no time for it; --budget {fitting}m would fit it"))
+        left_out.append((title, f"{NO_TIME}--budget {fitting}m"))
     chosen = [*free, *sorted(draft.chosen.values(), key=lambda candidate: _ORDER.index(candidate.name))]
     return Plan(tuple(chosen), left_out, draft.confirm_seconds, measured, draft.retention)
 

@@ -20,6 +20,12 @@ class Config(config.Config):
     precision: str = Field("auto", description="fp32, bf16, or auto: bf16 where the machine computes in it")
     target: float | None = Field(None, gt=0, le=1, description="score that would be good enough, e.g. 0.8")
     budget_seconds: float = Field(600.0, description="time for everything, cumulative over resumes")
+    cross_validate: int | None = Field(
+        None, ge=2, description="folds of a cross-validation, which confirms every row once; null: one part confirms"
+    )
+    continues: str | None = Field(
+        None, description="an earlier run of adapt on the same rows, whose finished candidates are taken over"
+    )
     keep: Literal["winner", "all"] = Field("winner", description="whose weights stay when the winner is known")
     redact: bool = Field(False, description="leave the rows and answers out of the report")
     seed: int = Field(0, description="seed of initialisation and order")

@@ -8,26 +8,32 @@ from typing import Any
 
 from luthier.core.budget import format_duration
 from luthier.core.run import RunDirectory
+from luthier.core.types import Example
+from luthier.data.tasks import Task
 from luthier.evaluation.comparison import Comparison
-from luthier.evaluation.failures import label_conflicts
+from luthier.evaluation.failures import Failures, label_conflicts
 from luthier.evaluation.metrics import title_of
-from luthier.models.source import DEFAULT_MODEL
 from luthier.reporting.blocks import Block, Cell, CellLike, Column, Interval, Row, Table, Verdict
 from luthier.reporting.inline import escape
 from luthier.reporting.quantities import size
 from luthier.stages.adapt.choosing import Choice, Entry, Proof
 from luthier.stages.adapt.findings import Findings
-from luthier.stages.adapt.plan import Plan
+from luthier.stages.adapt.plan import NO_TIME, Plan
 from luthier.stages.adapt.recipe import Config
 from luthier.stages.blocks import GLOSSARY, data_row, score_cell
 from luthier.stages.material import Material
 
 _MOST_CONFLICTS = 3
+_FEW_TO_CONFIRM = 40
+"""Below this a verdict seldom shows anything; a cross-validation confirms all rows."""
 
 
 def show_plan(run: RunDirectory, config: Config, material: Material, plan: Plan) -> None:
     """Show the data, the machine and the plan, before anything is spent."""
-    run.listener.show(data_row(material, material.parts))
+    row = data_row(material, material.parts)
+    if len(material.parts.confirm) < _FEW_TO_CONFIRM:
+        row = Row(row.label, [*row.pieces, "`--cross-validate` shows more with few rows"])
+    run.listener.show(row)
     run.listener.show(machine_row(run, config, plan))
 
 
@@ -41,13 +47,28 @@ def machine_row(run: RunDirectory, config: Config, plan: Plan) -> Row:
             "and writes about "
             f"{measured.generate_tokens_per_second:.0f} tokens/s here ({escape(measured.layout)})"
         )
+    lines += [escape(measured.template_note)] * bool(measured.template_note)
     memory = f", {size(measured.memory_bytes)} of memory" if measured.memory_bytes else ""
+    each = f" in each of {config.cross_validate} folds" if config.cross_validate else ""
+    seconds = plan.seconds * (config.cross_validate or 1)
     lines.append(
-        f"{len(plan.candidates)} candidates, about {format_duration(plan.seconds)} of a budget of "
+        f"{len(plan.candidates)} candidates{each}, about {format_duration(seconds)} of a budget of "
         f"{format_duration(config.budget_seconds)}{memory}"
     )
-    lines += [f"left out: {escape(title)} ({escape(reason)})" for title, reason in plan.left_out]
-    return Row("machine", lines)
+    return Row("machine", [*lines, *_left_out(plan)])
+
+
+def _left_out(plan: Plan) -> list[str]:
+    """Say what was left out: what a larger budget would fit in one line, the rest with its reason."""
+    waiting = [(title, reason.removeprefix(NO_TIME)) for title, reason in plan.left_out if reason.startswith(NO_TIME)]
+    lines = [
+        f"left out: {escape(title)} ({escape(reason)})"
+        for title, reason in plan.left_out
+        if not reason.startswith(NO_TIME)
+    ]
+    if waiting:
+        lines.append("no time for: " + ", ".join(f"{escape(title)} ({escape(budget)})" for title, budget in waiting))
+    return lines
 
 
 def show_candidates(run: RunDirectory, material: Material, entries: Sequence[Entry], choice: Choice) -> None:
@@ -108,7 +129,7 @@ def confirm_row(found: Findings) -> Row:
     rows: list[list[CellLike]] = [[titles[name], score_cell(scores, metric)] for name, scores in proof.scores.items()]
     lines: list[str | Block] = [Table(columns, rows)]
     for rival, comparison in zip(choice.rivals, proof.comparisons, strict=True):
-        lines.append(escape(comparison.sentence(rival.phrase, choice.winner.phrase)))
+        lines.append(escape(comparison.sentence(rival.phrase, choice.winner.phrase, reach=False)))
     if proof.forgetting is not None:
         lines.append(f"forgetting: {escape(proof.forgetting.sentence())}")
     if proof.ended is not None:
@@ -153,7 +174,13 @@ def _details(choice: Choice, proof: Proof) -> list[str]:
 
 def mistakes_row(found: Findings) -> Row | None:
     """Say what the winner still gets wrong, and where the user's own labels disagree."""
-    failures = found.proof.failures
+    divided = found.material.parts
+    rows = [*divided.tune, *divided.choose, *divided.confirm]
+    return mistakes_in(found.proof.failures, rows, found.material.task)
+
+
+def mistakes_in(failures: Failures, rows: Sequence[Example], task: Task) -> Row | None:
+    """Count wrong answers, and name the `rows` that ask nearly the same and have different answers."""
     wrong = len(failures.failures)
     if not wrong:
         return None
@@ -161,9 +188,7 @@ def mistakes_row(found: Findings) -> Row | None:
     other = {kind: count for kind, count in failures.counts.items() if kind != "wrong value" or not parts}
     parts += [f"{kind} {count}" for kind, count in other.items()]
     lines = [escape(f"{wrong} of {failures.rows}: {', '.join(parts)}")]
-    divided = found.material.parts
-    conflicts = label_conflicts([*divided.tune, *divided.choose, *divided.confirm], found.material.task)
-    for name, groups in conflicts.items():
+    for name, groups in label_conflicts(rows, task).items():
         shown = [", ".join(map(str, lines_of_group)) for lines_of_group in groups[:_MOST_CONFLICTS]]
         more = f" and {len(groups) - len(shown)} more" * (len(groups) > len(shown))
         lines.append(escape(f"your labels disagree on {name} in nearly equal rows: lines {'; '.join(shown)}{more}"))
@@ -172,16 +197,18 @@ def mistakes_row(found: Findings) -> Row | None:
 
 def next_steps(run: RunDirectory, config: Config, choice: Choice) -> list[str]:
     """Return the three commands to try next."""
-    minutes = max(20, round(config.budget_seconds * 3 / 60))
-    reading = _flags(config.data.read.model_dump(exclude={"skip_bad"}) | {"kind": config.data.kind})
-    model = _flags({"model": config.model if config.model != DEFAULT_MODEL else None, "target": config.target})
-    skip_bad = ["--skip-bad"] * config.data.read.skip_bad
-    again = ["luthier", "adapt", config.data.path, *model, *reading, *skip_bad, "--budget", f"{minutes}m"]
-    answer = ["luthier", "answer", str(run.path), "NEW_ROWS.csv"]
+    answer, again = ["luthier", "answer", str(run.path), "NEW_ROWS.csv"], go_on_step(run, config)
     if not choice.winner.candidate.uses_model:
+        reading = _flags(config.data.read.model_dump(exclude={"skip_bad"}) | {"kind": config.data.kind})
         check = ["luthier", "data", "check", config.data.path, *reading]
         return [shlex.join(step) for step in (answer, check, again)]
     return [shlex.join(step) for step in (["luthier", "chat", str(run.path)], answer, again)]
+
+
+def go_on_step(run: RunDirectory, config: Config) -> list[str]:
+    """Return the command that goes on from a run with a larger budget."""
+    minutes = max(20, round(config.budget_seconds * 3 / 60))
+    return ["luthier", "adapt", str(run.path), "--budget", f"{minutes}m"]
 
 
 def _flags(values: Mapping[str, Any]) -> list[str]:

@@ -20,11 +20,12 @@ from luthier.evaluation.statistics import Scores
 from luthier.generation.local import LocalModel, adapter_digest
 from luthier.models.compatibility import check_compatible
 from luthier.models.cost import estimate_training_bytes, forget_peak_memory, peak_memory_bytes
-from luthier.models.load import load_model
+from luthier.models.load import load_model, template_note
 from luthier.models.readout_model import ReadoutModel
 from luthier.models.source import find_model, weights_digest
 from luthier.objectives import OBJECTIVES
 from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
+from luthier.reporting.inline import escape
 from luthier.stages.guards import WeightWatch, render_parts
 from luthier.stages.material import Material, measure_lengths, read_material
 from luthier.stages.tune.recipe import Config, Outcome
@@ -91,6 +92,8 @@ def run(config: Config, run: RunDirectory) -> None:
         answering={"kind": "tuned", "strategy": {"strategy": "zero_shot", "max_tokens": lengths.limit}},
     )
     announce(run, config, material, lengths)
+    if note := template_note(model):
+        run.listener.say(escape(note))
 
     base = Prompted(LocalModel(readout, renderer, None), strategy)
     before = _scores(base, material, config, run, "before") if config.compare_before else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from luthier.core.budget import format_duration
@@ -10,7 +11,8 @@ from luthier.core.files import write_atomically
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import read_answers
 from luthier.evaluation.metrics import title_of
-from luthier.reporting.blocks import Block, CellLike, Heading, KeyValues, Row, Table, Verdict
+from luthier.evaluation.statistics import Scores
+from luthier.reporting.blocks import Block, CellLike, Heading, IntervalPlot, KeyValues, Row, Table, Verdict
 from luthier.reporting.blocks import Column as _Column
 from luthier.reporting.html import write_html
 from luthier.reporting.inline import escape
@@ -21,6 +23,7 @@ from luthier.stages.blocks import (
     curves,
     data_row,
     examples_block,
+    judgements,
     lengths_table,
     reproduce,
     sample_rows,
@@ -71,9 +74,12 @@ def write_reports(run: RunDirectory, config: Config, material: Material, outcome
     listener = run.listener
     listener.show(table)
     listener.show(verdict)
-    blocks: list[Block] = [verdict, table, Heading("Training"), *curves(run), Heading("Examples")]
-    blocks += _examples(run, config, material, outcome)
-    blocks += [Heading("Data"), data_row(material, material.parts), *sample_rows(material)]
+    blocks: list[Block] = [verdict, _plot(entries, metric, part), table]
+    if examples := _examples(run, config, material, outcome):
+        blocks += [Heading("Answers side by side"), *examples]
+    if drawn := curves(run):
+        blocks += [Heading("How it learned"), *drawn]
+    blocks += [Heading("The data"), data_row(material, material.parts), *sample_rows(material)]
     blocks += [lengths_table(run.manifest["lengths"]), Heading("Cost"), _cost(run), *reproduce(run)]
     write_html(
         run.path / "report.html",
@@ -87,6 +93,15 @@ def write_reports(run: RunDirectory, config: Config, material: Material, outcome
     path = shlex.quote(str(run.path))
     steps = (f"luthier chat {path}", f"luthier answer {path} NEW_ROWS.csv", f"luthier evaluate {path} LATER_ROWS.csv")
     listener.show(Row("next", [f"`{escape(step)}`" for step in steps]))
+
+
+def _plot(entries: Sequence[tuple[str, Scores | None]], metric: str, part: str) -> IntervalPlot:
+    rows: list[tuple[str, CellLike]] = [
+        (f"{name} tuning", score_cell(scores, metric, name == "after"))
+        for name, scores in entries
+        if scores is not None
+    ]
+    return IntervalPlot(rows, f"{title_of(metric)} on {part}, with 95 % intervals", title_of(metric))
 
 
 def _verdict(outcome: Outcome, metric: str) -> Verdict:
@@ -109,7 +124,8 @@ def _examples(run: RunDirectory, config: Config, material: Material, outcome: Ou
         read_answers(folder / f"before_{config.prove_on}.jsonl"),
         read_answers(folder / f"{config.prove_on}.jsonl"),
     )
-    return examples_block(material.parts[config.prove_on], before, after, gains.tolist())
+    judged = judgements(outcome.before, metric), judgements(outcome.after, metric)
+    return examples_block(material.parts[config.prove_on], before, after, gains.tolist(), judged=judged)
 
 
 def _cost(run: RunDirectory) -> KeyValues:
