@@ -18,8 +18,8 @@ _WAYS = {
     "held_to_format": "The model is told what to answer, and can write nothing that is not in the right form.",
     "few_shot_random": "The model is told what to answer, and a few of your rows with their answers stand before each "
     "question.",
-    "few_shot_nearest": "The model is told what to answer, and the rows that are most like the question stand before it, "
-    "with their answers.",
+    "few_shot_nearest": "The model is told what to answer, and the rows that are most like the question stand before "
+    "it, with their answers.",
     "lora": "The model after learning from your rows: small additions to its layers were trained (LoRA).",
     "lora_fewer": "The model after fewer passes over your rows, which is better where they are soon learned by heart.",
     "tuned_held": "The model after learning from your rows, and it can write nothing that is not in the right form.",
