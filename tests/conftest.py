@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -31,9 +32,12 @@ def _records_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     from luthier.evaluation.retention import base
     from luthier.models import source
 
+    def folder() -> Path:
+        return Path(os.environ.get("LUTHIER_CACHE") or tmp_path_factory.getbasetemp() / "cache")
+
     with pytest.MonkeyPatch.context() as patch:
         for module in (base, source):
-            patch.setattr(module, "cache_folder", lambda: tmp_path_factory.getbasetemp() / "cache")
+            patch.setattr(module, "cache_folder", folder)
         yield
 
 

@@ -5,7 +5,11 @@ import re
 
 import pytest
 
-STYLE = importlib.resources.files("luthier.reporting").joinpath("page.css").read_text(encoding="utf-8")
+import luthier.reporting
+
+from luthier import reporting
+
+STYLE = importlib.resources.files(reporting).joinpath("page.css").read_text(encoding="utf-8")
 
 
 def colours(scheme: str) -> dict[str, str]:

@@ -34,7 +34,7 @@ from luthier.stages.adapt.earlier import earlier_run, looks_at_confirm, measure,
 from luthier.stages.adapt.folds_found import Final, Fold, FoldsFound
 from luthier.stages.adapt.folds_report import write_fold_reports
 from luthier.stages.adapt.folds_screen import show_fold_plan
-from luthier.stages.adapt.plan import Plan, make_plan
+from luthier.stages.adapt.plan import NO_TIME, Plan, make_plan
 from luthier.stages.adapt.pooling import favourite_of, forgetting_of, pool
 from luthier.stages.adapt.recipe import Config
 from luthier.stages.adapt.running import ProgressOf, attempt
@@ -99,7 +99,9 @@ def _count(config: Config) -> int:
 def _of_all_folds(reason: str, config: Config) -> str:
     """Return a reason whose budget is that of the whole, where it was a fold's share."""
     shares = _count(config) + 1
-    return re.sub(r"--budget (\d+)m would", lambda found: f"--budget {int(found[1]) * shares}m would", reason)
+    if not reason.startswith(NO_TIME):
+        return reason
+    return re.sub(r"--budget (\d+)m", lambda found: f"--budget {int(found[1]) * shares}m", reason)
 
 
 # -------------------------------------------------------------------------------------------------------------- rows

@@ -9,19 +9,15 @@ from collections.abc import Sequence
 from luthier.core.run import RunDirectory
 from luthier.data.labels import label_notes
 from luthier.data.splits import Parts
-from luthier.evaluation.comparison import Comparison
 from luthier.evaluation.metrics import title_of
 from luthier.reporting.blocks import Block, Cell, CellLike, Column, Interval, Row, Table, Verdict
 from luthier.reporting.inline import escape
-from luthier.stages.adapt.folds_found import FoldsFound, Way
+from luthier.stages.adapt.folds_found import FoldsFound
 from luthier.stages.adapt.plan import Plan
 from luthier.stages.adapt.recipe import Config
 from luthier.stages.adapt.screen import go_on_step, machine_row, mistakes_in
 from luthier.stages.blocks import power_sentence, read_sentence, score_cell, task_sentence
 from luthier.stages.material import Material
-
-_TWO_MODELS = "That holds for these two models on such rows; another training run of the same method may differ."
-"""How a comparison of two answerers ends; here the answerers are ways of working."""
 
 
 def show_fold_plan(run: RunDirectory, config: Config, material: Material, parts: Sequence[Parts], plan: Plan) -> None:
@@ -91,16 +87,16 @@ def pooled_row(found: FoldsFound) -> Row:
 
 
 def _said(found: FoldsFound) -> list[str]:
+    """Return the differences in sentences, and once what they hold for."""
     proof = found.proof
-    return [_sentence(found, r, c) for r, c in zip(proof.rivals, proof.comparisons, strict=True)]
-
-
-def _sentence(found: FoldsFound, rival: Way, comparison: Comparison) -> str:
-    way = (
-        f"That holds for what adapt does with such rows, over {len(found.folds)} choices and trainings; one model "
-        "alone may differ."
-    )
-    return escape(comparison.sentence(rival.phrase, found.proof.chosen.phrase).replace(_TWO_MODELS, way))
+    pairs = list(zip(proof.rivals, proof.comparisons, strict=True))
+    lines = [escape(c.sentence(rival.phrase, proof.chosen.phrase, reach=False)) for rival, c in pairs]
+    if any(comparison.verdict != "not shown" for comparison in proof.comparisons):
+        lines.append(
+            f"That holds for what adapt does with such rows, over {len(found.folds)} choices and trainings; one model "
+            "alone may differ."
+        )
+    return lines
 
 
 def final_row(found: FoldsFound, run: RunDirectory) -> Row:
