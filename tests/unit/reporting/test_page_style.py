@@ -5,8 +5,6 @@ import re
 
 import pytest
 
-import luthier.reporting
-
 from luthier import reporting
 
 STYLE = importlib.resources.files(reporting).joinpath("page.css").read_text(encoding="utf-8")
