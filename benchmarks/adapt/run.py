@@ -48,7 +48,9 @@ def main() -> None:
             if stored(name) is None:
                 write_json(HERE / "results" / f"{name}.json", measure(name, data, options.work))
     results = {name: found for name in SETS if (found := stored(name)) is not None}
-    (HERE / "RESULTS.md").write_text(report.render(results, SETS, SEED), encoding="utf-8")
+    files = {name: HERE / "results" / f"{name}.json" for name in SETS if name not in results}
+    earlier = {name: read_json(path) for name, path in files.items() if path.exists()}
+    (HERE / "RESULTS.md").write_text(report.render(results, earlier, SETS, SEED), encoding="utf-8")
 
 
 def stored(name: str) -> dict[str, Any] | None:
