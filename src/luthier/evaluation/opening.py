@@ -10,6 +10,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from luthier.core.disk import runs_in
 from luthier.core.errors import DataError, ModelError, RunError, nearest
 from luthier.core.files import read_lines, sha256_text
 from luthier.core.listener import Listener
@@ -144,14 +145,10 @@ def require_there(spec: str) -> None:
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     if path.suffix in (".jsonl", ".json"):
         raise DataError(f"There is no answers file {spec}.{nearest(path.name, beside)}")
-    runs = sorted((name for name in beside if RunDirectory.is_run(path.parent / name)), key=_by_number)
+    runs = [run.path.name for run in runs_in(path.parent)]
     if path.parent.name == "runs" or (runs and path.parent != Path()):
         found = f"{path.parent} holds: {', '.join(runs[-10:])}." if runs else f"{path.parent} holds no runs."
         raise RunError(f"There is no run {spec}; {found}")
-
-
-def _by_number(name: str) -> tuple[int, str]:
-    return (int(name), "") if name.isdecimal() else (0, name)
 
 
 def answers_file(spec: str) -> Path | None:

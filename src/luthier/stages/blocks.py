@@ -33,7 +33,6 @@ from luthier.reporting.blocks import (
 )
 from luthier.reporting.inline import escape
 from luthier.reporting.quantities import Unit, percent, size
-from luthier.stages.glossary import GLOSSARY as GLOSSARY
 from luthier.stages.material import Material
 
 DISCORDANCE = 0.2

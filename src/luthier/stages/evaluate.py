@@ -21,7 +21,8 @@ from luthier.stages.asking import (
     task_for,
     warn_of_learned_rows,
 )
-from luthier.stages.blocks import GLOSSARY, reproduce, score_cell
+from luthier.stages.blocks import reproduce, score_cell
+from luthier.stages.glossary import GLOSSARY
 from luthier.stages.material import DataConfig, require_same_data
 
 

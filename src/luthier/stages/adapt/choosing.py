@@ -14,7 +14,8 @@ from luthier.data.tasks import Task
 from luthier.evaluation.answering import collect_answers, read_answers
 from luthier.evaluation.comparison import Comparison, adjust_for_claims, compare
 from luthier.evaluation.failures import Failures, sort_failures
-from luthier.evaluation.opening import open_answerer
+from luthier.evaluation.failures import Kind as FailureKind
+from luthier.evaluation.opening import open_answerer, open_model
 from luthier.evaluation.retention import Forgetting, compare_retention, ended, retention, retention_of_base
 from luthier.evaluation.statistics import Scores, TargetCheck, against_target
 from luthier.generation.local import LocalModel
@@ -22,7 +23,7 @@ from luthier.models.cost import release_memory
 from luthier.stages.adapt.candidates import Candidate, Kind
 from luthier.stages.material import Material
 
-_ILL_FORMED = ("failed", "empty", "cut", "format")
+_ILL_FORMED: tuple[FailureKind, ...] = ("failed", "empty", "cut", "format")
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def failures_of(scores: Scores, answers: Sequence[Answer], material: Material, p
 
 def valid_share(failures: Failures, task: Task) -> float:
     """Share of answers that have the right form and their end, right or wrong."""
-    return 1 - sum(failures.counts.get(kind, 0) for kind in _ILL_FORMED) / failures.rows  # type: ignore[call-overload]
+    return 1 - sum(failures.counts.get(kind, 0) for kind in _ILL_FORMED) / failures.rows
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def confirm(
 ) -> Proof:
     """Score winner and rivals on the rows nothing has seen, and compare; claims are adjusted together (Holm)."""
     metric = material.task.metric
-    scores, winner_answers = {}, []
+    scores = {}
     for entry in (choice.winner, *choice.rivals):
         name = f"confirm_{entry.name}"
         scores[entry.name] = run.once(f"scores_{name}", partial(_score, entry, name, material, run), Scores.from_json)
@@ -185,7 +186,8 @@ def confirm(
         check = against_target(winner.interval(metric), target, winner.metric(metric).higher_is_better)
     forgetting = None
     if look_at_retention and choice.tuned is not None:
-        forgetting = run.once("forgetting", partial(_forgetting, choice.tuned, run), Forgetting.from_json)
+        precision = str(choice.tuned.candidate.recipe.get("precision", "auto"))
+        forgetting = forgetting_of(choice.tuned.run, precision, run)
     return Proof(
         scores,
         tuple(adjust_for_claims(comparisons)),
@@ -203,10 +205,14 @@ def _score(entry: Entry, name: str, material: Material, run: RunDirectory) -> Sc
     return Scores.measure(answerer.identity, material.parts.confirm, answers, material.metrics)
 
 
-def _forgetting(tuned: Entry, run: RunDirectory) -> Forgetting:
-    """Ask the general questions with the adapter, and without it (remembered from an earlier run on the same model)."""
-    answerer = open_answerer(str(tuned.run.path), precision=str(tuned.candidate.recipe.get("precision", "auto")))
-    model = answerer.model  # type: ignore[attr-defined]
-    after = retention(model, run, "retention_after")
-    base = LocalModel(model.model, model.renderer, None)
-    return compare_retention(retention_of_base(base, run), after)
+def forgetting_of(tuned: RunDirectory, precision: str, run: RunDirectory) -> Forgetting:
+    """Ask the general questions with a run's adapter, and without it (remembered from an earlier run on that model)."""
+
+    def ask() -> Forgetting:
+        model = open_model(str(tuned.path), precision)
+        after = retention(model, run, "retention_after")
+        return compare_retention(retention_of_base(LocalModel(model.model, model.renderer, None), run), after)
+
+    found = run.once("forgetting", ask, Forgetting.from_json)
+    release_memory()
+    return found

@@ -29,13 +29,13 @@ from luthier.evaluation.statistics import Scores
 from luthier.reporting.blocks import Row
 from luthier.reporting.inline import escape
 from luthier.stages.adapt.candidates import Candidate
-from luthier.stages.adapt.choosing import Entry, choose
+from luthier.stages.adapt.choosing import Entry, choose, forgetting_of
 from luthier.stages.adapt.earlier import earlier_run, looks_at_confirm, measure, seen_before, take_over
 from luthier.stages.adapt.folds_found import Final, Fold, FoldsFound
 from luthier.stages.adapt.folds_report import write_fold_reports
 from luthier.stages.adapt.folds_screen import show_fold_plan
 from luthier.stages.adapt.plan import NO_TIME, Plan, make_plan
-from luthier.stages.adapt.pooling import favourite_of, forgetting_of, pool
+from luthier.stages.adapt.pooling import favourite_of, pool
 from luthier.stages.adapt.recipe import Config
 from luthier.stages.adapt.running import ProgressOf, attempt
 from luthier.stages.material import DataConfig, Material, read_material

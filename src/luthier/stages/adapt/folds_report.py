@@ -25,8 +25,9 @@ from luthier.stages.adapt.folds_screen import (
     pooled_row,
 )
 from luthier.stages.adapt.recipe import Config
-from luthier.stages.blocks import GLOSSARY, curves, examples_block, judgements, reproduce, sample_rows
+from luthier.stages.blocks import curves, examples_block, judgements, reproduce, sample_rows
 from luthier.stages.card import card_blocks
+from luthier.stages.glossary import GLOSSARY
 
 
 def write_fold_reports(run: RunDirectory, config: Config, found: FoldsFound) -> None:

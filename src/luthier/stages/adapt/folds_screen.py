@@ -10,12 +10,12 @@ from luthier.core.run import RunDirectory
 from luthier.data.labels import label_notes
 from luthier.data.splits import Parts
 from luthier.evaluation.metrics import title_of
-from luthier.reporting.blocks import Block, Cell, CellLike, Column, Interval, Row, Table, Verdict
+from luthier.reporting.blocks import Cell, CellLike, Column, Interval, Row, Table, Verdict
 from luthier.reporting.inline import escape
 from luthier.stages.adapt.folds_found import FoldsFound
 from luthier.stages.adapt.plan import Plan
 from luthier.stages.adapt.recipe import Config
-from luthier.stages.adapt.screen import go_on_step, machine_row, mistakes_in
+from luthier.stages.adapt.screen import beside_the_scores, go_on_step, machine_row, mistakes_in
 from luthier.stages.blocks import power_sentence, read_sentence, score_cell, task_sentence
 from luthier.stages.material import Material
 
@@ -76,14 +76,7 @@ def pooled_row(found: FoldsFound) -> Row:
     columns = [Column(f"{len(proof.chosen.scores)} rows, each unseen"), Column(title_of(metric), "right")]
     ways = (proof.chosen, *proof.rivals)
     rows: list[list[CellLike]] = [[Cell(way.phrase, note=way.picked), score_cell(way.scores, metric)] for way in ways]
-    lines: list[str | Block] = [Table(columns, rows), *_said(found)]
-    if proof.forgetting is not None:
-        lines.append(f"forgetting: {escape(proof.forgetting.sentence())}")
-    if proof.ended is not None:
-        lines.append(f"ends its turn: {proof.ended[0]}/{proof.ended[1]}")
-    if proof.target is not None:
-        lines.append(escape(proof.target.sentence()))
-    return Row("confirm", lines)
+    return Row("confirm", [Table(columns, rows), *_said(found), *beside_the_scores(proof)])
 
 
 def _said(found: FoldsFound) -> list[str]:

@@ -14,11 +14,8 @@ from luthier.core.files import json_line, sha256_text, write_atomically
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import read_answers
 from luthier.evaluation.comparison import adjust_for_claims, compare
-from luthier.evaluation.opening import open_answerer
-from luthier.evaluation.retention import Forgetting, compare_retention, ended, retention, retention_of_base
+from luthier.evaluation.retention import ended
 from luthier.evaluation.statistics import Scores, against_target
-from luthier.generation.local import LocalModel
-from luthier.models.cost import release_memory
 from luthier.stages.adapt.candidates import Candidate, Kind
 from luthier.stages.adapt.choosing import Entry, failures_of
 from luthier.stages.adapt.folds_found import Fold, PooledProof, Way
@@ -115,16 +112,3 @@ def _way(
         Scores.from_json,
     )
     return Way(name, phrase, picks, scores)
-
-
-def forgetting_of(tuned: RunDirectory, precision: str, run: RunDirectory) -> Forgetting:
-    """Ask the general questions with a run's adapter, and without it."""
-
-    def ask() -> Forgetting:
-        model = open_answerer(str(tuned.path), precision=precision).model  # type: ignore[attr-defined]
-        after = retention(model, run, "retention_after")
-        return compare_retention(retention_of_base(LocalModel(model.model, model.renderer, None), run), after)
-
-    found = run.once("forgetting", ask, Forgetting.from_json)
-    release_memory()
-    return found

@@ -18,9 +18,11 @@ from luthier.reporting.inline import escape
 from luthier.reporting.quantities import size
 from luthier.stages.adapt.choosing import Choice, Entry, Proof
 from luthier.stages.adapt.findings import Findings
+from luthier.stages.adapt.folds_found import PooledProof
 from luthier.stages.adapt.plan import NO_TIME, Plan
 from luthier.stages.adapt.recipe import Config
-from luthier.stages.blocks import GLOSSARY, data_row, score_cell
+from luthier.stages.blocks import data_row, score_cell
+from luthier.stages.glossary import GLOSSARY
 from luthier.stages.material import Material
 
 _MOST_CONFLICTS = 3
@@ -130,13 +132,19 @@ def confirm_row(found: Findings) -> Row:
     lines: list[str | Block] = [Table(columns, rows)]
     for rival, comparison in zip(choice.rivals, proof.comparisons, strict=True):
         lines.append(escape(comparison.sentence(rival.phrase, choice.winner.phrase, reach=False)))
+    return Row("confirm", [*lines, *beside_the_scores(proof)])
+
+
+def beside_the_scores(proof: Proof | PooledProof) -> list[str]:
+    """Say what was forgotten, whether answers end, and whether the target is reached."""
+    lines = []
     if proof.forgetting is not None:
         lines.append(f"forgetting: {escape(proof.forgetting.sentence())}")
     if proof.ended is not None:
         lines.append(f"ends its turn: {proof.ended[0]}/{proof.ended[1]}")
     if proof.target is not None:
         lines.append(escape(proof.target.sentence()))
-    return Row("confirm", lines)
+    return lines
 
 
 def verdict_block(found: Findings) -> Verdict:

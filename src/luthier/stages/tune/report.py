@@ -19,7 +19,6 @@ from luthier.reporting.inline import escape
 from luthier.reporting.markdown import to_markdown
 from luthier.reporting.quantities import size
 from luthier.stages.blocks import (
-    GLOSSARY,
     curves,
     data_row,
     examples_block,
@@ -30,6 +29,7 @@ from luthier.stages.blocks import (
     score_cell,
 )
 from luthier.stages.card import card_blocks
+from luthier.stages.glossary import GLOSSARY
 from luthier.stages.material import Lengths, Material
 from luthier.stages.tune.recipe import Config, Outcome
 

@@ -29,8 +29,8 @@ from luthier.stages.adapt.report.proof import proof_section
 from luthier.stages.adapt.report.skills import skills_section
 from luthier.stages.adapt.report.summary import in_plain_words
 from luthier.stages.adapt.screen import candidates_table, confirm_row, mistakes_row, next_steps, verdict_block
-from luthier.stages.blocks import GLOSSARY
 from luthier.stages.card import card_blocks
+from luthier.stages.glossary import GLOSSARY
 
 REDACTED = (
     "This report was redacted: rows, answers, labels and prompts were left out, and only figures remain. The run "

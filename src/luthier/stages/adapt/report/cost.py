@@ -13,7 +13,8 @@ from luthier.stages.adapt.findings import Findings
 from luthier.stages.adapt.recipe import Config
 from luthier.stages.adapt.report.learning import tuned_candidate
 from luthier.stages.adapt.screen import next_steps
-from luthier.stages.blocks import GLOSSARY, environment_block, recipe_block
+from luthier.stages.blocks import environment_block, recipe_block
+from luthier.stages.glossary import GLOSSARY
 
 
 def cost_section(found: Findings, config: Config) -> list[Block]:
