@@ -192,6 +192,8 @@ def adapt(
     precision: str = "auto",
     seed: int = 0,
     cross_validate: int | None = None,
+    candidates: Sequence[str] = (),
+    keep: str = "winner",
     redact: bool = False,
     **running: Any,
 ) -> Run:
@@ -209,13 +211,18 @@ def adapt(
         precision: fp32, bf16, or auto.
         seed: Seed of the split, initialisation and order.
         cross_validate: Number of folds, for few rows: every row is confirmed once.
+        candidates: What is tried beside the rivals without a model, by name; all that fits if left out.
+        keep: Whose weights stay when the winner is known: winner or all.
         redact: Leave rows, answers, labels and prompts out of report.html and card.md; only figures remain.
         running: run, overwrite, listener, stop (see `start`).
 
     Raises:
         DataError, ModelError, BudgetError: each says what to do.
     """
-    recipe = _adapt_recipe(data, model, target, budget, read, kind, precision, seed, cross_validate)
+    recipe = _adapt_recipe(
+        data, budget, read, kind, model=model, target=target, precision=precision, seed=seed,
+        cross_validate=cross_validate, candidates=list(candidates), keep=keep,
+    )  # fmt: skip
     if redact:
         recipe = recipe.model_copy(update={"redact": True})
     with _begun_elsewhere(Path(data)):
@@ -233,6 +240,7 @@ def plan(
     precision: str = "auto",
     seed: int = 0,
     cross_validate: int | None = None,
+    candidates: Sequence[str] = (),
     listener: Listener | None = None,
 ) -> dict[str, Any]:
     """Return what `adapt` would try, and show it; takes the same arguments, leaves no run directory."""
@@ -240,38 +248,29 @@ def plan(
 
     from luthier.stages.adapt import show_what_would_be_tried
 
-    recipe: Any = _adapt_recipe(data, model, target, budget, read, kind, precision, seed, cross_validate)
+    recipe: Any = _adapt_recipe(
+        data, budget, read, kind, model=model, target=target, precision=precision, seed=seed,
+        cross_validate=cross_validate, candidates=list(candidates),
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, _begun_elsewhere(Path(data)):
         directory = RunDirectory.create(Path(folder) / "plan", "adapt", recipe, listener=listener)
         return show_what_would_be_tried(recipe, directory).to_json()
 
 
 def _adapt_recipe(
-    data: str | Path,
-    model: str | None,
-    target: float | None,
-    budget: str | float,
-    read: dict[str, Any] | None,
-    kind: str | None,
-    precision: str,
-    seed: int,
-    cross_validate: int | None,
+    data: str | Path, budget: str | float, read: dict[str, Any] | None, kind: str | None, **settings: Any
 ) -> Config:
-    given = {"model": model, "target": target, "read": read, "kind": kind, "cross-validate": cross_validate}
-    given |= {"precision": precision if precision != "auto" else None, "seed": seed or None}
+    """Return the recipe; `settings` are its other fields, those at their default left out of the question."""
+    asked = {name: value for name, value in settings.items() if value not in (None, "auto", 0, (), [], "winner")}
     if RunDirectory.is_run(Path(data)):
-        return _recipe_to_go_on(Path(data), budget, [name for name, value in given.items() if value])
-    values: dict[str, Any] = {
-        "data": data_section(data, read, kind, seed),
-        "target": target,
-        "budget_seconds": budget,
-        "precision": precision,
-        "seed": seed,
-        "cross_validate": cross_validate,
-    }
-    if model is not None:
-        values["model"] = model
-    return config_class("adapt").parse(values, "adapt")
+        names = [name for name, value in {"read": read, "kind": kind}.items() if value]
+        return _recipe_to_go_on(Path(data), budget, [_OPTIONS.get(name, name) for name in (*asked, *names)])
+    section = data_section(data, read, kind, settings.get("seed", 0))
+    return config_class("adapt").parse({"data": section, "budget_seconds": budget, **asked}, "adapt")
+
+
+_OPTIONS = {"cross_validate": "cross-validate", "candidates": "try"}
+"""What settings are called on the command line, where that is otherwise."""
 
 
 def _recipe_to_go_on(run: Path, budget: str | float, given: Sequence[str]) -> Config:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -226,11 +225,13 @@ def test_time_is_cumulative_over_resumes(files: Path, model: Path, place: Path) 
 
 def test_a_candidate_that_comes_too_late_is_left_out_for_good(files: Path, model: Path, place: Path) -> None:
     """Spent time counts: with the budget used up, candidates that have not begun are left out, also after a resume."""
-    done("adapt", files / "labels.csv", "-m", model, "--budget", "1h", "--run", "run")
+    done(
+        "adapt", files / "labels.csv", "-m", model, "--budget", "1h", "--run", "run", "--try", "as_is,told_format,lora"
+    )
     run = place / "run"
     import shutil
 
-    for name in set(CANDIDATES) - {"most_frequent", "tfidf", "as_is"}:
+    for name in ("told_format", "lora"):
         shutil.rmtree(run / "children" / name)
         for step in ("skipped", "problem"):
             (run / "steps" / f"{step}_{name}.json").unlink(missing_ok=True)
@@ -255,7 +256,7 @@ def test_a_method_that_fails_does_not_take_the_others_with_it(
         raise GuardError("The loss is not finite (nan).")
 
     monkeypatch.setattr(tune, "_train", diverges)
-    called = done("adapt", files / "labels.csv", "-m", model, "--budget", "1h")
+    called = done("adapt", files / "labels.csv", "-m", model, "--budget", "1h", "--try", "as_is,lora")
     assert "LoRA r16, 3 epochs failed: The loss is not finite (nan)." in called.said
     run = place / "runs" / "1"
     assert status(run) == "finished"
@@ -275,7 +276,8 @@ def silly_rivals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("silly_rivals")
 def test_where_the_model_as_it_is_wins(files: Path, taught: Path, place: Path) -> None:
-    called = done("adapt", files / "labels.csv", "-m", taught, "--budget", "1h", "--precision", "fp32")
+    called = done("adapt", files / "labels.csv", "-m", taught, "--budget", "1h", "--precision", "fp32",
+                  "--try", "as_is,told_format")  # fmt: skip
     run = place / "runs" / "1"
     assert manifest(run)["chosen"] == "children/as_is"
     assert "Not shown: the model as it is has accuracy 100 % [80, 100] on 15 unseen rows" in called.said
@@ -302,10 +304,11 @@ def test_where_tuning_wins_the_run_is_the_tuned_model(
     monkeypatch.setattr(Candidates, "lora", lambda self, epochs, name="lora": lora(self, 10.0, name))
     renamed = {"billing": "money", "shipping": "post", "other": "else"}
     write_rows(place / "rows.csv", [row | {"label": renamed[row["label"]]} for row in label_rows()])
-    called = done("adapt", "rows.csv", "-m", taught, "--budget", "1h", "--precision", "fp32", "--json")
+    called = done("adapt", "rows.csv", "-m", taught, "--budget", "1h", "--precision", "fp32", "--json",
+                  "--try", "told_format,lora,tuned_held,retention")  # fmt: skip
     run = place / "runs" / "1"
     winner = called.json["chosen"].removeprefix("children/")
-    assert winner in ("lora_fewer", "lora", "tuned_held")
+    assert winner in ("lora", "tuned_held")
     assert called.json["scores"][f"confirm_{winner}"]["accuracy"]["value"] > 0.9
     assert "Tuning helped: LoRA" in " ".join(called.err.split())
     assert "forgetting: no worse than 5 points: " in " ".join(called.err.split())
@@ -317,7 +320,7 @@ def test_where_tuning_wins_the_run_is_the_tuned_model(
     before, after = (sum(kind[when] for kind in kept) for when in ("before", "after"))
     assert f"of 240 general questions it now answers {after} rightly, {before} before." in page.words
     assert f"all 240 {before} {after} perplexity of general text" in page.words
-    assert re.search(r'"children/lora(_fewer)?/adapter"\)', (run / "card.md").read_text())
+    assert '"children/lora/adapter")' in (run / "card.md").read_text()
     assert done("chat", run, stdin="big invoice red sour old 3\n").out == "money\n"
     assert done("merge", run, "--to", "plain").code == 0
     assert done("chat", "plain", stdin="big invoice red sour old 3\n").out == "money\n"

@@ -223,8 +223,8 @@ def test_what_cannot_be_gone_on_from(
     )
     text = refused("adapt", "runs/1", "-m", model, "--seed", 3, "--cross-validate", "--answer", "label")
     assert text == (
-        "luthier: runs/1 says itself what is adapted, and how; only its budget can be changed, not: model, read, "
-        "cross-validate, seed. For other settings begin anew: luthier adapt rows.csv."
+        "luthier: runs/1 says itself what is adapted, and how; only its budget can be changed, not: model, seed, "
+        "cross-validate, read. For other settings begin anew: luthier adapt rows.csv."
     )
     with RunDirectory(place / "runs" / "1").working():
         text = refused("adapt", "runs/1", "--budget", "30m")

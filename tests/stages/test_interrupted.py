@@ -40,6 +40,7 @@ KILLED = -9
 TUNE = ("training.epochs=3", "batch.sequences=8", "batch.micro_tokens=150", "training.checkpoint_every=4",
         "training.validations=2")  # fmt: skip
 """24 rows in eights: 9 steps of several micro-batches each; validations (and so best checkpoints) at 4 and 9."""
+ADAPT = ("--budget", "5h", "--try", "as_is,told_format,lora")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -85,7 +86,7 @@ def tune_whole(rows: Path, model: Path, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="module")
 def adapt_whole(rows: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("whole") / "adapt"
-    done("adapt", rows, "-m", model, "--run", run, "--budget", "5h")
+    done("adapt", rows, "-m", model, "--run", run, *ADAPT)
     return run
 
 
@@ -224,11 +225,11 @@ def test_adapt_stopped_in_a_candidates_training(
     rows: Path, model: Path, place: Path, interrupted: Interrupt, adapt_whole: Path
 ) -> None:
     """The run as a whole is paused and named, not its child; its plan is kept."""
-    ended = interrupted("update", 4, "SIGTERM", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h")
+    ended = interrupted("update", 4, "SIGTERM", "adapt", rows, "-m", model, "--run", "run", *ADAPT)
     assert ended.code == 130, ended.err
     assert ended.err.rstrip().endswith("Stopped; nothing is lost. Go on with: luthier resume run")
-    assert (status(place / "run"), status(place / "run" / "children" / "lora_fewer")) == ("paused", "paused")
-    assert steps_logged(place / "run" / "children" / "lora_fewer") == 4
+    assert (status(place / "run"), status(place / "run" / "children" / "lora")) == ("paused", "paused")
+    assert steps_logged(place / "run" / "children" / "lora") == 4
     plan = (place / "run" / "steps" / "plan.json").read_bytes()
     finished = (place / "run" / "children" / "as_is" / "manifest.json").read_bytes()
     done("resume", "run")
@@ -241,9 +242,7 @@ def test_adapt_killed_in_an_evaluation(
     rows: Path, model: Path, place: Path, interrupted: Interrupt, adapt_whole: Path
 ) -> None:
     """Two waves are the model as it is; the fourth is the second one of the model told the format."""
-    assert (
-        interrupted("wave", 4, "SIGKILL", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h").code == KILLED
-    )
+    assert interrupted("wave", 4, "SIGKILL", "adapt", rows, "-m", model, "--run", "run", *ADAPT).code == KILLED
     assert status(place / "run" / "children" / "as_is") == "finished"
     assert answers(place / "run" / "children" / "told_format", "choose") == WAVE
     done("resume", "run")
@@ -253,10 +252,8 @@ def test_adapt_killed_in_an_evaluation(
 def test_adapt_killed_while_confirming(
     rows: Path, model: Path, place: Path, interrupted: Interrupt, adapt_whole: Path
 ) -> None:
-    """Sixteen waves are the candidates', the eighteenth is the second one on confirm: the choice is not made again."""
-    assert (
-        interrupted("wave", 18, "SIGKILL", "adapt", rows, "-m", model, "--run", "run", "--budget", "5h").code == KILLED
-    )
+    """Six waves are the candidates', the eighth is the second one on confirm: the choice is not made again."""
+    assert interrupted("wave", 8, "SIGKILL", "adapt", rows, "-m", model, "--run", "run", *ADAPT).code == KILLED
     chosen = manifest(place / "run")["chosen"]
     assert not (place / "run" / "report.html").exists()
     done("resume", "run")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from luthier.core.errors import ConfigError
 from luthier.data.shipped import shipped_data
 from luthier.evaluation.retention import questions
 from luthier.stages.adapt import Config
@@ -126,3 +127,20 @@ def test_without_a_look_at_the_model_only_rivals_without_one_remain(material: Ma
 def test_a_plan_survives_being_stored(material: Material) -> None:
     plan = _planned("500s", material)
     assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_only_what_is_named_is_tried(material: Material) -> None:
+    config = _config("1h").model_copy(update={"candidates": ["told_format", "lora"]})
+    plan = make_plan(config, material, MEASURED)
+    assert [candidate.name for candidate in plan.candidates] == ["most_frequent", "tfidf", "told_format", "lora"]
+    assert (plan.left_out, plan.retention) == ([], False)
+    assert make_plan(config.model_copy(update={"candidates": ["lora", "retention"]}), material, MEASURED).retention
+    short = make_plan(config.model_copy(update={"budget_seconds": 100.0}), material, MEASURED)
+    assert [title for title, _ in short.left_out] == ["told the format", "LoRA"]
+    blind = make_plan(config, material, Calibration(usable=False))
+    assert [title for title, _ in blind.left_out] == ["LoRA"]
+
+
+def test_a_name_that_cannot_be_tried(material: Material) -> None:
+    with pytest.raises(ConfigError, match=r"'lora2' is nothing that can be tried\. Known: as_is, told_format"):
+        Config.parse({"data": {"path": material.dataset.source}, "candidates": ["lora2"]}, "adapt")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from luthier.cli import options
+from luthier.cli.evaluate import names
 from luthier.cli.session import perform
 
 _FOLDS = 5
@@ -42,6 +43,18 @@ def adapt(
         int | None, typer.Option("--folds", min=2, metavar="K", help="Cross-validate in K folds instead of 5.")
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Show what would be tried, and stop.")] = False,
+    candidates: Annotated[
+        str,
+        typer.Option(
+            "--try",
+            metavar="NAMES",
+            help="Try only these beside the rivals without a model, separated by commas: as_is, told_format, "
+            "held_to_format, few_shot_random, few_shot_nearest, lora_fewer, lora, tuned_held, retention.",
+        ),
+    ] = "",
+    keep: Annotated[
+        str, typer.Option("--keep", help="Whose weights stay when the winner is known: winner or all.")
+    ] = "winner",
     redact: Annotated[
         bool, typer.Option("--redact", help="Leave rows, answers, labels and prompts out of report and card.")
     ] = False,
@@ -72,11 +85,12 @@ def adapt(
         "precision": precision,
         "seed": seed,
         "cross_validate": folds or (_FOLDS if cross_validate else None),
+        "candidates": names(candidates),
     }
     if plan:
         perform(as_json, lambda listener, stop: api.plan(data, **settings, listener=listener))
         return
-    running: dict[str, Any] = {"run": run, "overwrite": overwrite, "redact": redact}
+    running: dict[str, Any] = {"run": run, "overwrite": overwrite, "redact": redact, "keep": keep}
     perform(
         as_json,
         lambda listener, stop: api.adapt(data, **settings, **running, listener=listener, stop=stop),

@@ -85,8 +85,8 @@ def _from_run(spec: str, run: RunDirectory, listener: Listener | None) -> ModelS
         return _from_run(spec, named, listener) if named else find_model(base, listener)
     if run.manifest.get("forgotten_bytes"):
         raise ModelError(
-            f"The weights of {run.path} were removed when another candidate had won. Keep those of all: run the recipe "
-            "again with keep: all."
+            f"The weights of {run.path} were removed when another candidate had won. Adapt again with "
+            "--keep all to keep those of all candidates."
         )
     raise ModelError(
         f"The run {run.path} holds no trained model (stage {run.manifest['stage']}, status {run.status}). "

@@ -63,6 +63,10 @@ class Candidates:
         self.constrained = bool(constraint_for(material.task))
         self._held_to = "schema" if material.task.kind == "extraction" else "labels"
 
+    def asked_for(self, name: str) -> bool:
+        """Say whether a candidate with a model, or the look at what was forgotten, may be tried."""
+        return not self._config.candidates or name in self._config.candidates
+
     # ---------------------------------------------------------------- the candidates
 
     def without_model(self) -> list[Candidate]:

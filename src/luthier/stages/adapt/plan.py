@@ -69,20 +69,20 @@ def make_plan(config: Config, material: Material, measured: Calibration) -> Plan
     free = candidates.without_model()
     if not measured.usable:
         reason = f"{format_duration(config.budget_seconds)} are too few to look at a model; try --budget 10m"
-        titles = ["as it is", candidates.informed().title, candidates.few_shot("random").title, "LoRA"]
+        looked_for = [candidates.as_is(), candidates.informed(), candidates.few_shot("random"), candidates.lora(1.0)]
+        titles = [_title(wish) for wish in looked_for if candidates.asked_for(wish.name)]
         return Plan(tuple(free), [(title, reason) for title in titles], _REPORT_SECONDS, measured)
     left_out: list[tuple[str, str]] = []
     room = environment()["memory_bytes"]
     tunable = not room or measured.memory_bytes <= room
-    if not tunable:
+    if not tunable and candidates.asked_for("lora"):
         left_out.append(("LoRA", f"takes about {size(measured.memory_bytes)} of memory, this machine has {size(room)}"))
     spent = measured.load_seconds + sum(candidate.seconds for candidate in free)
     draft = _drafted(candidates, tunable, config.budget_seconds - spent)
     least = int(config.budget_seconds // 60) + 1
     for wish in draft.refused.values():
         fitting = next(m for m in itertools.count(least) if _drafted(candidates, tunable, 60 * m - spent).grants(wish))
-        title = "LoRA" if wish.name == "lora" else wish.title
-        left_out.append((title, f"{NO_TIME}--budget {fitting}m"))
+        left_out.append((_title(wish), f"{NO_TIME}--budget {fitting}m"))
     chosen = [*free, *sorted(draft.chosen.values(), key=lambda candidate: _ORDER.index(candidate.name))]
     return Plan(tuple(chosen), left_out, draft.confirm_seconds, measured, draft.retention)
 
@@ -98,10 +98,17 @@ class _Retention:
 _Wish = Candidate | _Retention
 
 
+def _title(wish: _Wish) -> str:
+    """Name a wish that was not granted; of LoRA no number of epochs was."""
+    return "LoRA" if wish.name == "lora" else wish.title
+
+
 def _drafted(candidates: Candidates, tunable: bool, seconds: float) -> _Draft:
-    """Grant the wishes that fit, in their order."""
+    """Grant the wishes that are asked for and fit, in their order."""
     draft = _Draft(candidates)
     for wish in _wishes(draft, candidates, tunable):
+        if not candidates.asked_for(wish.name):
+            continue
         tried = draft.with_wish(wish)
         if tried.seconds <= seconds:
             draft.chosen, draft.retention = tried.chosen, tried.retention

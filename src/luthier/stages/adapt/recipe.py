@@ -11,6 +11,12 @@ from luthier.core.budget import parse_duration
 from luthier.models.source import DEFAULT_MODEL
 from luthier.stages.material import DataConfig
 
+TRIED = (
+    "as_is", "told_format", "held_to_format", "few_shot_random", "few_shot_nearest", "lora_fewer", "lora", "tuned_held",
+    "retention",
+)  # fmt: skip
+"""What may be named: candidates with a model, and the general questions that show what was forgotten."""
+
 
 class Config(config.Config):
     """Recipe of a bake-off."""
@@ -26,9 +32,21 @@ class Config(config.Config):
     continues: str | None = Field(
         None, description="an earlier run of adapt on the same rows, whose finished candidates are taken over"
     )
+    candidates: list[str] = Field(
+        default_factory=list,
+        description="what is tried beside the rivals without a model, by name; empty: all that fits",
+    )
     keep: Literal["winner", "all"] = Field("winner", description="whose weights stay when the winner is known")
     redact: bool = Field(False, description="leave the rows and answers out of the report")
     seed: int = Field(0, description="seed of initialisation and order")
+
+    @field_validator("candidates")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in TRIED:
+                raise ValueError(f"'{name}' is nothing that can be tried. Known: {', '.join(TRIED)}")
+        return names
 
     @field_validator("budget_seconds", mode="before")
     @classmethod
