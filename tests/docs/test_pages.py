@@ -151,7 +151,7 @@ def test_files_of_a_run_are_those_of_the_contract() -> None:
 
 
 def test_the_glossary_is_in_order_and_covers_what_reports_explain() -> None:
-    from luthier.stages.blocks import GLOSSARY
+    from luthier.stages.glossary import GLOSSARY
 
     terms = re.findall(r"^\*\*(.+?)\*\*:", text_of(DOCS / "glossary.md"), re.MULTILINE)
     assert len(terms) >= 40
@@ -251,7 +251,7 @@ def test_the_decision_on_shared_prefixes_has_the_right_sizes() -> None:
 
 
 def test_the_report_page_explains_the_columns_of_the_candidates() -> None:
-    from luthier.stages.blocks import GLOSSARY
+    from luthier.stages.glossary import GLOSSARY
 
     explained = re.findall(r"^\| ([a-z ]+) \|", text_of(DOCS / "report.md"), re.MULTILINE)
     columns = ("valid", "latency", "memory", "ready in")

@@ -108,7 +108,7 @@ def test_what_is_left_out_says_which_budget_would_fit_it(material: Material) -> 
         assert minutes * 60 > 400
         plan = _planned(f"{minutes}m", material)
         assert title in [*_titles(plan), "forgetting" if plan.retention else ""]
-        assert title not in _titles(_planned(f"{minutes - 1}m", material)) or minutes == 7
+        assert title not in _titles(_planned(f"{minutes - 1}m", material))
 
 
 def test_a_model_too_large_for_the_machine_is_not_tuned(material: Material) -> None:
@@ -136,7 +136,7 @@ def test_only_what_is_named_is_tried(material: Material) -> None:
     assert (plan.left_out, plan.retention) == ([], False)
     assert make_plan(config.model_copy(update={"candidates": ["lora", "retention"]}), material, MEASURED).retention
     short = make_plan(config.model_copy(update={"budget_seconds": 100.0}), material, MEASURED)
-    assert [title for title, _ in short.left_out] == ["told the format", "LoRA"]
+    assert [title for title, _ in short.left_out] == ["LoRA", "told the format"]
     blind = make_plan(config, material, Calibration(usable=False))
     assert [title for title, _ in blind.left_out] == ["LoRA"]
 

@@ -152,14 +152,17 @@ class BatchEngine:
             places.extend(range(start, start + len(tokens)))
 
         for slot in idle:
-            if not waiting or (admitted and len(ids) + len(waiting[0].own) > _READ_TOKENS):
+            if not waiting:
                 break
-            sequence = waiting.popleft()
-            for prefix in sequence.path:
-                if prefix.was_read or prefix in planned:
-                    sequence.job.cached_tokens += len(prefix.tokens)
-                    continue
-                planned.add(prefix)
+            sequence = waiting[0]
+            unread = [prefix for prefix in sequence.path if not (prefix.was_read or prefix in planned)]
+            more = len(sequence.own) + sum(len(prefix.tokens) for prefix in unread)
+            if admitted and len(ids) + more > _READ_TOKENS:
+                break
+            waiting.popleft()
+            sequence.job.cached_tokens = len(sequence.job.prompt) - more
+            planned.update(unread)
+            for prefix in unread:
                 lay(prefix.tokens, prefix.start, prefix.path[:-1], prefix, 0)
             start = sequence.path[-1].end if sequence.path else 0
             lay(sequence.own, start, sequence.path, slot, sequence.copied)

@@ -101,12 +101,14 @@ class LocalModel:
 
     def _completion(self, job: Generation, seconds: float) -> Completion:
         tokens = job.tokens
+        usage = Usage(1, len(job.prompt), job.cached_tokens, len(tokens), seconds)
+        if job.finish == "failed":
+            return Completion(job.problem, "failed", usage=usage)
         if job.finish == "stop" and tokens[-1] in self.renderer.template.stop_ids:
             tokens = tokens[:-1]
         text = self._text(tokens)
         for stop in job.decoding.stop:
             text = text.split(stop, 1)[0]
-        usage = Usage(1, len(job.prompt), job.cached_tokens, len(job.tokens), seconds)
         return Completion(text, job.finish or "length", usage=usage)
 
     def _text(self, tokens: Sequence[int]) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from luthier.core.errors import GuardError
 from luthier.core.types import Decoding, Finish
 from luthier.generation.sampling import generator_for, next_token
 from luthier.generation.structured import Grammars, Matcher, mask_rows
@@ -21,6 +24,7 @@ class Generation:
         prompt: Ids of the whole prompt.
         tokens: Ids generated so far.
         finish: Why it has ended; None while it has not.
+        problem: What went wrong, where it has failed.
         cached_tokens: Tokens of the prompt that were read for another sequence.
         gap: Difference of the two highest logits at each token, where the engine records it.
     """
@@ -32,6 +36,7 @@ class Generation:
     matcher: Matcher | None = None
     tokens: list[int] = field(default_factory=list)
     finish: Finish | None = None
+    problem: str = ""
     cached_tokens: int = 0
     gap: list[float] = field(default_factory=list)
 
@@ -64,34 +69,53 @@ class Turns:
         return Generation(prompt, decoding, index, generator_for(decoding, index), matcher)
 
     def advance(self, jobs: Sequence[Generation], logits: Tensor) -> None:
-        """Choose each sequence's next token from its row of logits `[N, V]` (fp32), and note which have ended."""
-        if any(job.matcher is not None for job in jobs):
-            logits = mask_rows([job.matcher for job in jobs], logits)
+        """Choose each sequence's next token from its row of logits `[N, V]` (fp32), and note which have ended.
+
+        A sequence whose constraint cannot go on fails alone.
+        """
+        logits = mask_rows([_allowed(job) for job in jobs], logits)
         likeliest = logits.argmax(-1).tolist()
         for row, job in enumerate(jobs):
             token = likeliest[row]
             if job.generator is not None:
                 token = next_token(logits[row], job.decoding, job.generator)
-            self.accept(job, token)
+            job.tokens.append(token)
+            job.finish = self._end(job, token)
 
-    def accept(self, job: Generation, token: int) -> None:
-        """Take in a token, and note whether the sequence has ended."""
-        job.tokens.append(token)
-        if token in self.stop_ids or (job.decoding.stop and self._has_stop_text(job)):
-            job.finish = "stop"
-        elif job.matcher is not None and _completes(job.matcher, token):
-            job.finish = "stop"  # nothing may follow but the end of the turn
-        elif len(job.tokens) >= job.decoding.max_tokens:
-            job.finish = "length"
+    def _end(self, job: Generation, token: int) -> Finish | None:
+        if not job.problem and token in self.stop_ids:
+            return "stop"
+        if not job.problem and job.matcher is not None:
+            job.problem = _refusal(job.matcher, token)
+        if job.problem:
+            return "failed"
+        if (job.matcher is not None and job.matcher.finished) or (job.decoding.stop and self._has_stop_text(job)):
+            return "stop"  # nothing may follow but the end of the turn
+        return "length" if len(job.tokens) >= job.decoding.max_tokens else None
 
     def _has_stop_text(self, job: Generation) -> bool:
         text = self.decode(job.tokens)
         return any(stop in text for stop in job.decoding.stop)
 
 
-def _completes(matcher: Matcher, token: int) -> bool:
-    matcher.accept(token)
-    return matcher.finished
+def _allowed(job: Generation) -> NDArray[np.uint8] | None:
+    """Return which tokens a sequence's constraint allows next; None for all, also where the constraint cannot go on."""
+    if job.matcher is None:
+        return None
+    try:
+        return job.matcher.allowed()
+    except GuardError as error:
+        job.problem = str(error)
+        return None
+
+
+def _refusal(matcher: Matcher, token: int) -> str:
+    """Go on by a token; return why that is not possible, or nothing."""
+    try:
+        matcher.accept(token)
+    except GuardError as error:
+        return str(error)
+    return ""
 
 
 @dataclass

@@ -211,17 +211,18 @@ class Matcher:
         return self._matcher.compute_ff_tokens()
 
 
-def mask_rows(matchers: Sequence[Matcher | None], logits: Tensor) -> Tensor:
-    """Mask logits `[N, V]` (fp32), a matcher a row; rows without one are not constrained.
+def mask_rows(allowed: Sequence[NDArray[np.uint8] | None], logits: Tensor) -> Tensor:
+    """Mask logits `[N, V]` (fp32) by what `Matcher.allowed` says of each row; None constrains nothing.
 
     llguidance can compute the masks of many rows in parallel; that was not faster (64 rows, 2 cores) and is not used.
     """
-    held = [(row, matcher.allowed()) for row, matcher in enumerate(matchers) if matcher is not None]
-    if not held:
+    width = next((len(bits) for bits in allowed if bits is not None), 0)
+    if not width:
         return logits
-    bits = np.full((len(matchers), len(held[0][1])), 0xFF, np.uint8)
-    for row, allowed in held:
-        bits[row] = allowed
+    bits = np.full((len(allowed), width), 0xFF, np.uint8)
+    for row, held in enumerate(allowed):
+        if held is not None:
+            bits[row] = held
     return _penalized(bits, logits)
 
 

@@ -79,7 +79,7 @@ def test_a_stream_never_ends_inside_a_character(tiny: Callable[..., Any], monkey
             turns = Turns(frozenset(), lambda ids: "")
             job = turns.begin(prompt, decoding, 0)
             for token in tokens:
-                turns.accept(job, token)
+                turns.advance([job], torch.nn.functional.one_hot(torch.tensor([token]), 300).float())
                 yield job
 
     monkeypatch.setattr(model, "engine", Scripted())

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from luthier.core.errors import CompatibilityError, ConfigError, GuardError, LuthierError
-from luthier.core.types import Constraint
+from luthier.core.types import Constraint, Decoding
+from luthier.generation.sequences import Turns
 from luthier.generation.structured import Grammars, Matcher, _penalized, _penalized_on_device, mask_rows
 from luthier.models.builtin import BUILTIN, builtin_folder, is_converted
 from luthier.testing.tiny import byte_tokenizer
@@ -479,7 +480,7 @@ def test_rows_are_masked_as_each_alone(model: Model) -> None:
     matchers = [model.choices("ham", "hamster"), None, model.schema(TICKET), model.schema({"type": "integer"}), None]
     logits = torch.randn(5, model.vocabulary, generator=torch.Generator().manual_seed(0))
     before = logits.clone()
-    masked = mask_rows(matchers, logits)
+    masked = mask_rows([None if matcher is None else matcher.allowed() for matcher in matchers], logits)
     assert torch.equal(logits, before)
     assert (masked.dtype, masked.shape) == (logits.dtype, logits.shape)
     for row, matcher in enumerate(matchers):
@@ -563,11 +564,29 @@ def test_a_choice_that_is_no_text_is_refused(tiny_bytes: Model) -> None:
         tiny_bytes.choices("a", "\ud800")
 
 
+HUGE = {"type": "object", "properties": {f"k{i}": {"type": "null"} for i in range(520)}}
+"""More than the grammar's limit, which is only met once the object has begun."""
+
+
 def test_a_schema_that_is_too_large_is_told() -> None:
     model = Model(byte_tokenizer(), BYTES_VOCABULARY, STOPS)
-    matcher = model.schema({"type": "object", "properties": {f"k{i}": {"type": "null"} for i in range(520)}})
     with pytest.raises(GuardError, match=r"max is 2000.* the schema is too large: write a smaller one"):
-        model.follow(matcher, '{"k1": null')
+        model.follow(model.schema(HUGE), '{"k1": null')
+
+
+def test_a_sequence_whose_constraint_cannot_go_on_fails_alone() -> None:
+    model = Model(byte_tokenizer(), BYTES_VOCABULARY, STOPS)
+    turns = Turns(STOPS, lambda ids: "", model.grammars)
+    held = turns.begin([1], Decoding(20, constraint=Constraint(schema=json.dumps(HUGE))), 0)
+    free = turns.begin([1], Decoding(20), 1)
+    while held.finish is None:
+        token = model.ids('{"k1": null')[len(held.tokens)]
+        logits = torch.zeros(2, model.vocabulary)
+        logits[:, token] = 1.0
+        turns.advance([held, free], logits)
+    assert held.finish == "failed"
+    assert "the schema is too large: write a smaller one" in held.problem
+    assert (free.finish, free.tokens) == (None, held.tokens)
 
 
 # ----------------------------------------------------------------------------------------------------------- tokenizers
