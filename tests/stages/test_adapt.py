@@ -280,7 +280,9 @@ def test_where_the_model_as_it_is_wins(files: Path, taught: Path, place: Path) -
                   "--try", "as_is,told_format")  # fmt: skip
     run = place / "runs" / "1"
     assert manifest(run)["chosen"] == "children/as_is"
-    assert "Not shown: the model as it is has accuracy 100 % [80, 100] on 15 unseen rows" in called.said
+    assert (
+        "No adaptation helped: the model as it is is better than every rival, accuracy 100 % [80, 100] on 15 unseen"
+    ) in called.said
     assert "luthier chat runs/1" in called.said
     card = (run / "card.md").read_text()
     assert f'AutoModelForCausalLM.from_pretrained("{taught / "model"}")' in card

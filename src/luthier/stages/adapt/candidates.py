@@ -47,6 +47,13 @@ class Candidate:
         return "tuned" if self.stage == "tune" or self.on else "prompted"
 
     @property
+    def adaptation(self) -> str:
+        """What helped where it wins, as a sentence begins."""
+        if self.name == "as_is":
+            return "No adaptation"
+        return {"tuned": "Tuning", "prompted": "Prompting", "without a model": "A model-free method"}[self.kind]
+
+    @property
     def uses_model(self) -> bool:
         """Whether a language model answers."""
         return self.kind != "without a model"

@@ -124,14 +124,15 @@ def fold_verdict(found: FoldsFound) -> Verdict:
     if kinds == {"without a model"}:
         return _without_a_model(found, figures)
     favourite = max(proof.chosen.picks, key=lambda entry: [e.name for e in proof.chosen.picks].count(entry.name))
-    word = {"tuned": "Tuning", "prompted": "Prompting"}.get(favourite.candidate.kind, "Adapting")
     unbeaten = [r.phrase for r, c in zip(proof.rivals, proof.comparisons, strict=True) if c.verdict != "better"]
     what = f"what adapt chooses ({proof.chosen.picked})"
     if unbeaten:
         text = f"Not shown: {what} has {figures}, but it is not shown to be better than {' and '.join(unbeaten)}."
         return Verdict(escape(text), "unknown", _said(found))
     return Verdict(
-        escape(f"{word} helps on such rows: {what} is better than every rival, {figures}."), "good", _said(found)
+        escape(f"{favourite.candidate.adaptation} helps on such rows: {what} is better than every rival, {figures}."),
+        "good",
+        _said(found),
     )
 
 

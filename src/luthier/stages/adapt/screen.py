@@ -162,9 +162,8 @@ def verdict_block(found: Findings) -> Verdict:
         if not tried:
             sentence = f"Only rivals without a model were tried; {winner.phrase} is the best of them: {figures}."
         return Verdict(escape(sentence), "neutral" if tried else "unknown", details)
-    word = "Tuning" if winner.candidate.kind == "tuned" else "Prompting"
     if all(shown):
-        sentence = f"{word} helped: {winner.phrase} is better than every rival, {figures}."
+        sentence = f"{winner.candidate.adaptation} helped: {winner.phrase} is better than every rival, {figures}."
         return Verdict(escape(sentence), "good", details)
     unbeaten = [rival.phrase for rival, better in zip(choice.rivals, shown, strict=True) if not better]
     sentence = (
