@@ -10,7 +10,7 @@ demo: $(BIN)/.installed
 	$(BIN)/luthier demo
 
 test: $(BIN)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(BIN)/.installed-dev
 	$(BIN)/ruff check src tests benchmarks

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+# Before torch is imported: tiny models gain nothing from threads, and the workers share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 if TYPE_CHECKING:  # core's tests need no torch
     from luthier.models.loaded import LoadedModel
     from luthier.segments import Batch

@@ -55,9 +55,11 @@ def test_the_figures_on_rows_are_the_codes() -> None:
 
 
 def test_the_verdicts_begin_as_the_page_says() -> None:
-    source = (ROOT / "src" / "luthier" / "stages" / "adapt" / "screen.py").read_text(encoding="utf-8")
+    folder = ROOT / "src" / "luthier" / "stages" / "adapt"
+    source = (folder / "screen.py").read_text(encoding="utf-8")
+    adaptations = (folder / "candidates.py").read_text(encoding="utf-8")
     begins = re.findall(r'^\| "([^"]+)" \|', text_of(PAGE), re.MULTILINE)
-    assert len(begins) == 5
+    assert len(begins) == 6
+    assert "{winner.candidate.adaptation} helped: " in source
     for begin in begins:
-        first, _, rest = begin.partition(" helped")
-        assert begin in source or (f'"{first}"' in source and "{word} helped: " in source), begin + rest
+        assert begin in source or f'"{begin.removesuffix(" helped")}"' in adaptations, begin
