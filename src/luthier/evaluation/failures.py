@@ -129,7 +129,7 @@ def sort_failures(
         scores_by_row: Each answer's score by the task's primary metric, 0 to 1, higher is better.
         task: What the rows are about, as known from the rows to learn from.
     """
-    rows = list(zip(examples, answers, scores_by_row, strict=True))
+    rows = list(zip(examples, map(without_its_thoughts, answers), scores_by_row, strict=True))
     if task.kind in ("classification", "extraction"):
         return Failures(len(rows), tuple(_sorted(e, a, task) for e, a, score in rows if score < 1))
     return _sorted_texts(rows)
