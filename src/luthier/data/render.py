@@ -123,7 +123,7 @@ class Renderer:
     def _turn(
         self, before: Sequence[Message], answer: str, where: str
     ) -> tuple[list[int], list[int], list[float], bool]:
-        """Return a turn's prompt, the tokens after it through its end, whether each is learned, and if a token moved."""
+        """Return a turn's prompt, what follows through its end, the share of each token in the loss, if one moved."""
         self.template.check_text(answer, f"{where}: the answer")
         prompt_text, rest = self.template.with_answer(before, answer)
         prompt = self.prompt_ids(before)
@@ -143,8 +143,8 @@ class Renderer:
         """
         if not rest.startswith(answer):
             raise GuardError(
-                f"{where}: this model's chat template rewrites answers with thoughts, so they cannot be left out of the "
-                "loss. Train on them (data.thoughts=train), or take them out of the data."
+                f"{where}: this model's chat template rewrites answers with thoughts, so they cannot be left out of "
+                "the loss. Train on them (data.thoughts=train), or take them out of the data."
             )
         text, first = (rest, 0) if moved else (prompt + rest, len(prompt))
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)

@@ -20,7 +20,7 @@ from luthier.data.tasks import Task
 from luthier.data.values import as_text
 from luthier.evaluation.metrics.classification import normalize_label
 from luthier.evaluation.metrics.json_values import NOT_JSON, field_name, flatten, parse_json, same_json
-from luthier.evaluation.metrics.rows import references_of
+from luthier.evaluation.metrics.rows import references_of, without_its_thoughts
 
 Kind = Literal["failed", "empty", "cut", "format", "wrong value", "low score"]
 """failed: no answer. empty: no visible character. cut: at the output limit, in the right form as far as it goes.
