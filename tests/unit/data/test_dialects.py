@@ -11,7 +11,7 @@ import pytest
 
 from luthier.core.errors import DataError
 from luthier.core.types import Example, Message, user
-from luthier.data import ReadOptions, read_examples
+from luthier.data import ReadOptions, read_examples, read_rankings
 from luthier.data.dialects import DIALECTS
 from luthier.data.dialects.preference import PREFERENCE, Ranked
 
@@ -254,6 +254,20 @@ def test_pairs_that_cannot_be_used(write: Write) -> None:
         "there is no user turn before the answer",
     ]
     assert problems(write, unlike) == ["'chosen' is not one assistant turn after the prompt"]
+
+
+def test_rankings_hold_what_supervised_tuning_leaves_out(write: Write) -> None:
+    good, bad = ({"prompt": "q", "completion": text, "label": text == "yes"} for text in ("yes", "no"))
+    found = read_rankings(write("kto.jsonl", lines(good, bad)))
+    assert [(r.prompt.messages, r.completions, r.ranks) for r in found] == [
+        (user("q"), ("yes",), (1,)), (user("q"), ("no",), (2,)),
+    ]  # fmt: skip
+    (pair,) = read_rankings(write("pair.jsonl", lines(PAIR)))
+    assert (pair.prompt.references, pair.completions, pair.ranks) == ((), ("Hi!", "No."), (1, 2))
+    with pytest.raises(
+        DataError, match=r"holds no preferences \(prompt <- text, answer <- label\)\. They need prompt,"
+    ):
+        read_rankings(write("labels.csv", "text,label\na,b\n"))
 
 
 # ------------------------------------------------------------------------------------------------------------ SQuAD
