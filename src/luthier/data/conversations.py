@@ -1,7 +1,7 @@
 """Conversations: turns are checked, and cut into what comes before the last answer, and that answer.
 
-A call of tools is written out as text, a JSON object a line: `{"name": "weather", "arguments": {"city": "Bonn"}}`. It
-is learned and scored like any answer; a turn with weight 0 is not learned.
+Calls of tools are written out as text: `{"tool_calls": [{"name": "weather", "arguments": {"city": "Bonn"}}]}`. They are
+learned and scored like any answer; a turn with weight 0 is not learned.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from luthier.core.types import Message
 from luthier.data.values import RowError, as_list, is_empty, json_text
 
 ROLES = ("system", "user", "assistant", "tool")
+CALLS = '{"tool_calls": '
+"""Begins the text that calls of tools become."""
 _SAME_AS = {"developer": "system", "function": "tool"}
 _SHAPE = '[{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]'
 
@@ -73,7 +75,7 @@ def _message(value: Mapping[str, Any], number: int) -> Message:
             f"turn {number} has the unknown role {role!r}.{hint}".rstrip("."), f"one of {', '.join(ROLES)}",
             "rename the role",
         )  # fmt: skip
-    content = "\n".join(part for part in (_content(value.get("content")), *_calls(value, number)) if part)
+    content = "\n".join(part for part in (_content(value.get("content")), _calls(value, number)) if part)
     if not content:
         raise RowError(f"turn {number} ({role}) has no text", "content as a string", "fill 'content'")
     weight = value.get("weight")
@@ -82,15 +84,15 @@ def _message(value: Mapping[str, Any], number: int) -> Message:
     return Message(role, content, None if weight is None else float(weight))
 
 
-def _calls(value: Mapping[str, Any], number: int) -> list[str]:
-    """Return the calls of a turn as JSON objects of name and arguments."""
+def _calls(value: Mapping[str, Any], number: int) -> str:
+    """Return the calls of a turn as JSON; nothing where there are none."""
     calls = value.get("tool_calls") or ([{"function": value["function_call"]}] if value.get("function_call") else [])
     if not isinstance(calls, list):
         raise RowError(f"turn {number} has tool_calls that are no list", "a list of calls", "write a list")
-    return [_call(call, number) for call in calls]
+    return CALLS + json_text([_call(call, number) for call in calls]) + "}" if calls else ""
 
 
-def _call(call: Any, number: int) -> str:
+def _call(call: Any, number: int) -> dict[str, Any]:
     called = call.get("function", call) if isinstance(call, dict) else None
     name = called.get("name") if isinstance(called, dict) else None
     if not isinstance(called, dict) or not isinstance(name, str) or not name:
@@ -106,7 +108,7 @@ def _call(call: Any, number: int) -> str:
             raise RowError(
                 f"turn {number} calls '{name}' with arguments that are no JSON", "a JSON object", "correct them"
             ) from None
-    return json_text({"name": name, "arguments": arguments})
+    return {"name": name, "arguments": arguments}
 
 
 def _content(value: Any) -> str | None:

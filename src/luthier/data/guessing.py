@@ -11,7 +11,7 @@ from typing import Any
 
 from luthier.core.errors import ConfigError, DataError, nearest
 from luthier.data.columns import Columns
-from luthier.data.conversations import has_turn_pairs, is_message_list
+from luthier.data.conversations import CALLS, has_turn_pairs, is_message_list
 from luthier.data.dialects import DIALECTS, Dialect, recognise
 from luthier.data.mapping import RowMapping, part_named, wants_json
 from luthier.data.options import ReadOptions
@@ -157,7 +157,8 @@ def _check_no_leak(table: Columns, prompt: str, answer: str | None) -> None:
 def _conversation_mapping(table: Columns, dialect: str, column: str, shared: Mapping[str, Any]) -> RowMapping:
     mapping = RowMapping.parse({**shared, "dialect": dialect, "prompt": column})
     answers = list(_answers_of(DIALECTS.get(dialect), table, column))
-    return mapping.model_copy(update={"answer_format": "json"}) if wants_json(answers) else mapping
+    calls = any(answer.startswith(CALLS) for answer in answers)  # beside them, plain text is as good an answer
+    return mapping.model_copy(update={"answer_format": "json"}) if wants_json(answers) and not calls else mapping
 
 
 def _answers_of(dialect: Dialect, table: Columns, column: str) -> Iterator[str]:

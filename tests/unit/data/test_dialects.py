@@ -128,11 +128,15 @@ def test_calls_of_tools_are_written_out(write: Write) -> None:
     ]
     (example,) = read(write, {"messages": talk})
     assert example.messages[1].content == (
-        '{"name": "weather", "arguments": {"city": "Köln"}}\n{"name": "time", "arguments": {}}'
+        '{"tool_calls": [{"name": "weather", "arguments": {"city": "Köln"}}, {"name": "time", "arguments": {}}]}'
     )
     assert read(write, {"messages": talk[:2]})[0].reference == example.messages[1].content
     legacy = {"role": "assistant", "content": "Let me see.", "function_call": {"name": "time", "arguments": ""}}
-    assert read(write, {"messages": [talk[0], legacy]})[0].reference == 'Let me see.\n{"name": "time", "arguments": {}}'
+    assert read(write, {"messages": [talk[0], legacy]})[0].reference == (
+        'Let me see.\n{"tool_calls": [{"name": "time", "arguments": {}}]}'
+    )
+    plain = {"messages": [talk[0], {"role": "assistant", "content": "Which town?"}]}
+    assert len(read(write, *[{"messages": talk[:2]}] * 20, plain)) == 21  # a plain answer beside calls is no fault
 
 
 @pytest.mark.parametrize(
@@ -213,6 +217,8 @@ def test_dialogues_written_out() -> None:
     ]  # fmt: skip
     assert found.completions == ("Sure.\n\nGladly.", "No.")
     assert ranked({"prompt": talk.strip(), "chosen": "Sure.", "rejected": "No."}).prompt == found.prompt
+    odd = ranked({"prompt": "Say what a human says.", "chosen": "Human: Hello?", "rejected": "No."})
+    assert odd.completions == ("Human: Hello?", "No.")
 
 
 def test_openai_pairs() -> None:

@@ -36,6 +36,6 @@ def test_an_answer_of_thoughts_only_is_empty() -> None:
     from luthier.data.tasks import Task
 
     example = Example("e", user("Which?"), ("ham",))
-    task = Task("classification", "accuracy", labels=("ham", "egg"))
+    task = Task("classification", "", "accuracy", (), 500, (2, 4), labels=("ham", "egg"))
     failures = sort_failures([example], [Answer("e", "<think>ham or egg", "length")], [0.0], task)
     assert [failure.kind for failure in failures.failures] == ["empty"]

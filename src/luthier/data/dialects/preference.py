@@ -97,11 +97,11 @@ PREFERENCE = Preference()
 def _pair(values: Mapping[str, Any], column: str) -> Ranked:
     other = dict(_PAIRS)[column]
     prompt = _prompt(values)
-    chosen, rejected = (_turns(values.get(name), name, "assistant") for name in (column, other))
     if not prompt:
+        chosen, rejected = (_turns(values.get(name), name, "assistant") for name in (column, other))
         same = takewhile(lambda pair: pair[0] == pair[1], zip(chosen[:-1], rejected[:-1], strict=False))
         prompt = tuple(turn for turn, _ in same)
-    texts = [_completion(turns, prompt, name) for turns, name in ((chosen, column), (rejected, other))]
+    texts = [_completion(values.get(name), prompt, name) for name in (column, other)]
     if texts[0] == texts[1]:
         raise RowError(f"'{column}' and '{other}' are the same text", "two different completions", "remove the row")
     check_asks(prompt)
@@ -111,7 +111,7 @@ def _pair(values: Mapping[str, Any], column: str) -> Ranked:
 def _marked(values: Mapping[str, Any]) -> Ranked:
     prompt = _prompt(values)
     check_asks(prompt)
-    text = _completion(_turns(values.get("completion"), "completion", "assistant"), prompt, "completion")
+    text = _completion(values.get("completion"), prompt, "completion")
     label = as_text(values.get("label")).strip().lower()
     if label not in ("true", "false"):
         raise RowError(f"'label' is {label!r}" if label else "'label' is empty", "true or false", "say which it is")
@@ -124,7 +124,7 @@ def _listed(values: Mapping[str, Any], column: str) -> Ranked:
     items = as_list(values.get(column))
     if not isinstance(items, list) or len(items) < 2:
         raise RowError(f"'{column}' is no list of two texts or more", "a list of completions", "write a list")
-    texts = tuple(_completion(_turns(item, column, "assistant"), prompt, column) for item in items)
+    texts = tuple(_completion(item, prompt, column) for item in items)
     order = next(name for name in (*_RANKS, *_SCORES) if name in values)
     figures = as_list(values[order])
     numbers = isinstance(figures, list) and all(
@@ -176,9 +176,12 @@ def _dialogue(text: str) -> tuple[Message, ...]:
     return tuple(Message(_SPEAKERS[who], words.strip()) for who, words in said if words.strip())
 
 
-def _completion(turns: Sequence[Message], prompt: Sequence[Message], column: str) -> str:
-    """Return the one assistant turn that follows the prompt."""
+def _completion(value: Any, prompt: Sequence[Message], column: str) -> str:
+    """Return what the assistant says after the prompt: the cell's only turn, or its only one beyond the prompt."""
+    turns = _turns(value, column, "assistant")
     own = turns[len(prompt) :] if list(turns[: len(prompt)]) == list(prompt) else turns
+    if (len(own) != 1 or own[0].role != "assistant") and prompt and isinstance(as_list(value), str):
+        return as_text(value).strip()  # a text that only looks like a dialogue
     if len(own) != 1 or own[0].role != "assistant":
         raise RowError(
             f"'{column}' is not one assistant turn after the prompt", "an answer to the prompt",
