@@ -8,6 +8,7 @@ from luthier.adapters import ADAPTERS
 from luthier.core.config import Config
 from luthier.core.registry import Table
 from luthier.core.stages import STAGES, config_class
+from luthier.data.dialects import DIALECTS
 from luthier.data.formats import FORMATS
 from luthier.evaluation.metrics import METRICS
 from luthier.evaluation.model_free import BASELINES
@@ -16,13 +17,13 @@ from luthier.prompting.strategies import STRATEGIES
 
 TABLES: dict[str, Table[object]] = {
     table.kind: table  # type: ignore[misc]
-    for table in (ADAPTERS, OBJECTIVES, METRICS, FORMATS, BASELINES, STRATEGIES)
+    for table in (ADAPTERS, OBJECTIVES, METRICS, FORMATS, DIALECTS, BASELINES, STRATEGIES)
 }
 ENTRIES = [(kind, name) for kind, table in TABLES.items() for name in table]
 
 
 def test_no_table_is_empty_and_none_shares_its_kind() -> None:
-    assert len(TABLES) == 6
+    assert len(TABLES) == 7
     assert all(len(table) for table in TABLES.values())
     assert len(ENTRIES) >= 20
 

@@ -96,6 +96,23 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Ranking:
+    """Completions of one prompt, in order of preference: a pair is two of them, a mark good or bad is one.
+
+    Attributes:
+        prompt: The example whose conversation is completed.
+        completions: The texts.
+        ranks: 1 is best, equal ranks are equally good; a single completion has 1 (good) or 2 (bad); None is not ranked.
+        labeler: Who ranked them, where that is known.
+    """
+
+    prompt: Example
+    completions: tuple[str, ...]
+    ranks: tuple[int | None, ...]
+    labeler: str | None = None
+
+
+@dataclass(frozen=True)
 class Usage:
     """What an answer cost. Seconds are kept apart from what is reproducible (see `Answer.to_json`)."""
 

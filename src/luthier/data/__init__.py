@@ -14,6 +14,7 @@ from luthier.data.lengths import estimate_tokens, iterations, length_statistics,
 from luthier.data.mapping import RowMapping
 from luthier.data.options import ReadOptions
 from luthier.data.overlap import remove_overlap
+from luthier.data.rankings import read_rankings
 from luthier.data.sources import Dataset, read_examples
 from luthier.data.splits import Parts, split
 from luthier.data.tasks import Task, guess_task
@@ -31,6 +32,7 @@ __all__ = [
     "length_statistics",
     "output_limit",
     "read_examples",
+    "read_rankings",
     "remove_overlap",
     "split",
 ]

@@ -5,18 +5,19 @@ Where two columns could be the answer, or none is known, the error shows the col
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from luthier.core.errors import ConfigError, DataError, nearest
-from luthier.data.conversations import is_message_list
+from luthier.data.columns import Columns
+from luthier.data.conversations import CALLS, has_turn_pairs, is_message_list
+from luthier.data.dialects import DIALECTS, Dialect, recognise
 from luthier.data.mapping import RowMapping, part_named, wants_json
 from luthier.data.options import ReadOptions
+from luthier.data.squad import is_squad_answer
 from luthier.data.templates import Template
-from luthier.data.values import as_text, is_empty, shorten
+from luthier.data.values import RowError, as_list, as_text, shorten
 
 _HEADLINES = ("title", "subject", "headline")
 _INSTRUCTIONS = ("instruction", "instructions")
@@ -39,30 +40,10 @@ _PERHAPS_ANSWERS = (
     "reply", "class", "category", "sentiment", "intent", "emotion", "topic", "tag", "rating", "stars", "highlights",
     "translation", "result", "solution", "extraction", "entities", "gold",
 )  # fmt: skip
+ALL_COLUMNS = "{*}"
+"""In a prompt: every column that is nothing else, a line each. Only on request: one may tell the answer."""
+_CLUSTERS = ("passage_id",)
 _IDS = ("id", "example_id", "row_id", "uid", "uuid", "guid", "_id")
-_MESSAGES = "messages"
-
-
-@dataclass(frozen=True)
-class _Table:
-    """What the guess looks at: the columns, the rows and how the user calls the file."""
-
-    source: str
-    columns: tuple[str, ...]
-    rows: Sequence[Mapping[str, Any]]
-
-    def named(self, names: Sequence[str], without: Sequence[str] = ()) -> list[str]:
-        """Return the columns with one of the names, in the names' order."""
-        by_name = {_plain(column): column for column in reversed(self.columns) if column not in without}
-        return [by_name[name] for name in names if name in by_name]
-
-    def texts(self, names: Sequence[str], without: Sequence[str] = ()) -> list[str]:
-        """Return the columns with one of the names that hold texts: numbers are no prompts."""
-        return [column for column in self.named(names, without) if _is_text(self.values(column)[:100])]
-
-    def values(self, column: str) -> list[Any]:
-        """Return the filled values of a column."""
-        return [row[column] for row in self.rows if not is_empty(row.get(column))]
 
 
 def guess_mapping(
@@ -86,36 +67,40 @@ def guess_mapping(
         ConfigError: if an option names a column that is not there.
         DataError: if several columns, or none, could be meant.
     """
-    table = _Table(source, tuple(columns), rows)
+    table = Columns(source, tuple(columns), rows)
     shared: dict[str, Any] = {
         "system": _given_text(table, "system", options.system) or _first(table.named(("system", "system_prompt"))),
-        "cluster": _given_column(table, "cluster", options.cluster),
+        "cluster": _given_column(table, "cluster", options.cluster) or _first(table.named(_CLUSTERS)),
         "id": _given_column(table, "id", options.id) or _unique_id(table),
         "split": _given_column(table, "split", options.split) or _split_column(table),
         "columns": table.columns,
     }
-    if options.prompt is None and options.answer is None and (messages := _messages_column(table)):
-        return _messages_mapping(table, messages, shared)
+    if options.prompt is None and options.answer is None and (found := recognise(table)):
+        return _conversation_mapping(table, *found, shared)
     answer = _answer(table, options, shared, need_answers)
     used = [c for c in (*_columns_of(answer, table), shared["id"], shared["split"], shared["cluster"]) if c]
-    prompt = _given_prompt(table, options.prompt) if options.prompt is not None else _prompt(table, used, shared)
+    if options.prompt is not None:
+        prompt = _given_prompt(table, options.prompt.replace(ALL_COLUMNS, _written_out(table, used, shared)))
+    else:
+        prompt = _prompt(table, used, shared)
     if not Template.compile(prompt, table.columns).placeholders:
         raise DataError(f"{source}: column names with braces cannot stand in a prompt. Rename: {_listed(table)}.")
     _check_no_leak(table, prompt, answer)
-    mapping = RowMapping.parse({**shared, "prompt": prompt, "answer": answer})
+    history = _first([column for column in table.named(("history",)) if has_turn_pairs(table.values(column))])
+    mapping = RowMapping.parse({**shared, "prompt": prompt, "answer": answer, "history": history})
     return mapping.model_copy(update={"answer_format": "json"}) if _answers_are_json(mapping, table) else mapping
 
 
 # --------------------------------------------------------------------------------------------- what the user said
 
 
-def _given_column(table: _Table, flag: str, column: str | None) -> str | None:
+def _given_column(table: Columns, flag: str, column: str | None) -> str | None:
     if column is not None and column not in table.columns:
         raise _unknown_column(table, flag, column)
     return column
 
 
-def _given_text(table: _Table, flag: str, text: str | None) -> str | None:
+def _given_text(table: Columns, flag: str, text: str | None) -> str | None:
     """Check a column's name, a template of columns, or a plain text of several words."""
     if text is None or text in table.columns:
         return text
@@ -127,7 +112,13 @@ def _given_text(table: _Table, flag: str, text: str | None) -> str | None:
     return text
 
 
-def _given_prompt(table: _Table, prompt: str) -> str:
+def _written_out(table: Columns, used: Sequence[str], shared: Mapping[str, Any]) -> str:
+    """Return a template for a row of a table as text: a line for each column that is nothing else."""
+    names = [c for c in table.columns if c not in used and c != shared["system"]]
+    return "\n".join(f"{name}: {{{name}?}}" for name in names)
+
+
+def _given_prompt(table: Columns, prompt: str) -> str:
     if prompt in table.columns:
         return "{" + prompt + "}"
     template = Template.compile(prompt, table.columns)
@@ -142,7 +133,7 @@ def _given_prompt(table: _Table, prompt: str) -> str:
     return prompt
 
 
-def _unknown_column(table: _Table, flag: str, column: str) -> ConfigError:
+def _unknown_column(table: Columns, flag: str, column: str) -> ConfigError:
     hint = nearest(column, table.columns)
     braces = " (Braces that are meant as text are doubled: {{…}}.)" if flag == "prompt" else ""
     return ConfigError(
@@ -151,7 +142,7 @@ def _unknown_column(table: _Table, flag: str, column: str) -> ConfigError:
     )
 
 
-def _check_no_leak(table: _Table, prompt: str, answer: str | None) -> None:
+def _check_no_leak(table: Columns, prompt: str, answer: str | None) -> None:
     shown = set(Template.compile(prompt, table.columns).columns) & set(_columns_of(answer, table))
     if shown:
         raise ConfigError(
@@ -160,34 +151,30 @@ def _check_no_leak(table: _Table, prompt: str, answer: str | None) -> None:
         )
 
 
-# ------------------------------------------------------------------------------------------------------- messages
+# -------------------------------------------------------------------------------------------------- conversations
 
 
-def _messages_column(table: _Table) -> str | None:
-    """Return the column of OpenAI messages, as lists or as their JSON text."""
-    found = table.named((_MESSAGES,))
-    return found[0] if found and any(map(_is_messages, table.values(found[0]))) else None
+def _conversation_mapping(table: Columns, dialect: str, column: str, shared: Mapping[str, Any]) -> RowMapping:
+    mapping = RowMapping.parse({**shared, "dialect": dialect, "prompt": column})
+    answers = list(_answers_of(DIALECTS.get(dialect), table, column))
+    calls = any(answer.startswith(CALLS) for answer in answers)  # beside them, plain text is as good an answer
+    return mapping.model_copy(update={"answer_format": "json"}) if wants_json(answers) and not calls else mapping
 
 
-def _is_messages(value: Any) -> bool:
-    if isinstance(value, str) and value.lstrip().startswith("["):
+def _answers_of(dialect: Dialect, table: Columns, column: str) -> Iterator[str]:
+    for row in table.rows:
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return False
-    return isinstance(value, list) and any(isinstance(part, dict) and "role" in part for part in value)
-
-
-def _messages_mapping(table: _Table, column: str, shared: Mapping[str, Any]) -> RowMapping:
-    last = [v[-1].get("content") for v in table.values(column) if is_message_list(v) and v[-1]["role"] == "assistant"]
-    answer_format = "json" if wants_json([text for text in last if isinstance(text, str)]) else "text"
-    return RowMapping.parse({**shared, "dialect": "messages", "prompt": column, "answer_format": answer_format})
+            last = dialect.messages(row, column)[-1]
+        except RowError:  # reported when the rows are read
+            continue
+        if last.role == "assistant":
+            yield last.content
 
 
 # ---------------------------------------------------------------------------------------------------- the answer
 
 
-def _answer(table: _Table, options: ReadOptions, shared: Mapping[str, Any], need_answers: bool) -> str | None:
+def _answer(table: Columns, options: ReadOptions, shared: Mapping[str, Any], need_answers: bool) -> str | None:
     if options.answer is not None:
         if "{" not in options.answer or options.answer in table.columns:
             return _given_column(table, "answer", options.answer)
@@ -224,7 +211,7 @@ def _answer(table: _Table, options: ReadOptions, shared: Mapping[str, Any], need
     )
 
 
-def _repeated_column(table: _Table, pair: Sequence[str]) -> str | None:
+def _repeated_column(table: Columns, pair: Sequence[str]) -> str | None:
     """Return the one of two columns with foreign names whose few short values repeat, beside a column of texts."""
     if len(table.rows) < 10 or table.named((*_TEXTS, "prompt")):
         return None
@@ -235,18 +222,19 @@ def _repeated_column(table: _Table, pair: Sequence[str]) -> str | None:
     return None
 
 
-def _answers_are_json(mapping: RowMapping, table: _Table) -> bool:
+def _answers_are_json(mapping: RowMapping, table: Columns) -> bool:
     if mapping.answer is None or mapping.answer_template is not None:
         return False
     values = table.values(mapping.answer)
     texts = [as_text(part) for v in values for part in (v if isinstance(v, list) and not is_message_list(v) else [v])]
-    return wants_json(texts) and not any(map(is_message_list, values))
+    others = any(is_message_list(value) or is_squad_answer(as_list(value)) for value in values)
+    return wants_json(texts) and not others
 
 
 # ---------------------------------------------------------------------------------------------------- the prompt
 
 
-def _prompt(table: _Table, used: Sequence[str], shared: Mapping[str, Any]) -> str:
+def _prompt(table: Columns, used: Sequence[str], shared: Mapping[str, Any]) -> str:
     """Return a template for the columns that make the prompt, joined in the order in which people read them."""
 
     def find(names: Sequence[str]) -> list[str]:
@@ -272,13 +260,13 @@ def _prompt(table: _Table, used: Sequence[str], shared: Mapping[str, Any]) -> st
     known = [*headlines, *instructions, *questions, *passages, *bodies]
     if known:
         raise _ambiguous(table, known)
-    rest = [c for c in table.columns if c not in used and c != shared["system"]]
+    rest = [c for c in table.columns if c not in used and c != shared["system"] and c.lower() != "history"]
     if len(rest) == 1:
         return _joined(rest[0])
     raise _ambiguous(table, rest)
 
 
-def _ambiguous(table: _Table, candidates: Sequence[str]) -> DataError:
+def _ambiguous(table: Columns, candidates: Sequence[str]) -> DataError:
     if not candidates:
         return DataError(
             f"{table.source}: no column is left to make the prompt of. Columns: {_listed(table)}. "
@@ -288,7 +276,7 @@ def _ambiguous(table: _Table, candidates: Sequence[str]) -> DataError:
     both = f" or --prompt '{one}\\n\\n{{{candidates[1]}}}'" if len(candidates) > 1 else ""
     return DataError(
         f"{table.source}: it is not clear which columns make the prompt. Columns: {_listed(table)}. "
-        f"Say which, for example --prompt '{one}'{both}."
+        f"Say which, for example --prompt '{one}'{both}, or all but the answer: --prompt '{ALL_COLUMNS}'."
     )
 
 
@@ -299,13 +287,7 @@ def _joined(*columns: str) -> str:
 # ----------------------------------------------------------------------------------------------------- the others
 
 
-def _is_text(values: Sequence[Any]) -> bool:
-    """Say whether most values are texts or lists, not numbers."""
-    texts = [v for v in values if isinstance(v, list | dict) or (isinstance(v, str) and re.search(r"[^\W\d_]", v))]
-    return not values or len(texts) >= len(values) / 2
-
-
-def _unique_id(table: _Table) -> str | None:
+def _unique_id(table: Columns) -> str | None:
     """Return a column called id, if every row has another value there."""
     for column in table.named(_IDS):
         values = [as_text(value).strip() for value in table.values(column)]
@@ -314,7 +296,7 @@ def _unique_id(table: _Table) -> str | None:
     return None
 
 
-def _split_column(table: _Table) -> str | None:
+def _split_column(table: Columns) -> str | None:
     """Return the column called split, if all its values are names of parts."""
     for column in table.named(("split",)):
         parts = {part_named(as_text(value)) for value in table.values(column)}
@@ -323,7 +305,7 @@ def _split_column(table: _Table) -> str | None:
     return None
 
 
-def _columns_of(answer: str | None, table: _Table) -> tuple[str, ...]:
+def _columns_of(answer: str | None, table: Columns) -> tuple[str, ...]:
     if answer is None:
         return ()
     return (answer,) if answer in table.columns else Template.compile(answer, table.columns).columns
@@ -333,14 +315,10 @@ def _first(names: Sequence[str]) -> str | None:
     return names[0] if names else None
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[\s\-]+", "_", name.strip().lower())
-
-
 def _quoted(column: str) -> str:
     return column if re.fullmatch(r"[\w.\-]+", column) else f"'{column}'"
 
 
-def _listed(table: _Table) -> str:
+def _listed(table: Columns) -> str:
     shown = [shorten(column, 40) for column in table.columns[:20]]
     return ", ".join(shown) + (f" and {len(table.columns) - 20} more" if len(table.columns) > 20 else "")

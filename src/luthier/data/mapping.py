@@ -16,17 +16,20 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from luthier.core.config import Config
-from luthier.core.errors import BadRow, DataError, nearest
+from luthier.core.errors import BadRow, DataError, nearest, unknown_name
 from luthier.core.files import sha256_text
 from luthier.core.types import Example, Message
-from luthier.data.conversations import check_asks, is_message_list, parse_messages, split_at_answer
+from luthier.data.conversations import check_asks, is_message_list, parse_history, parse_messages, split_at_answer
+from luthier.data.dialects import DIALECTS, Dialect
 from luthier.data.formats.raw import RawFile, RawRow
+from luthier.data.squad import is_squad_answer, squad_answers
 from luthier.data.templates import Template
 from luthier.data.values import (
     RowError,
+    as_list,
     as_text,
     check_characters,
     is_empty,
@@ -55,12 +58,16 @@ def part_named(name: str) -> PartName | None:
 class RowMapping(Config):
     """Which columns of a row make the conversation, the answer and the rest."""
 
-    dialect: Literal["columns", "messages"] = Field(
-        default="columns", description="OpenAI messages in one column, or a prompt and an answer from columns."
+    dialect: str = Field(
+        default="columns",
+        description="A prompt and an answer from columns, or conversations: messages, sharegpt, gemini, preference.",
     )
     prompt: str = Field(default="", description="The prompt with {column} in it; the column's name for messages.")
     answer: str | None = Field(default=None, description="The answer's column or a template; None for unlabelled rows.")
     answer_format: Literal["text", "json"] = Field(default="text", description="Whether every answer is a JSON object.")
+    history: str | None = Field(
+        default=None, description="The column with earlier turns, a list of [question, answer]."
+    )
     system: str | None = Field(default=None, description="A column, a template or a text for the system turn.")
     cluster: str | None = Field(default=None, description="The column whose equal values keep rows together.")
     id: str | None = Field(default=None, description="The column with each row's name.")
@@ -69,9 +76,21 @@ class RowMapping(Config):
         default=(), description="The columns known when the mapping was made, unusual names too."
     )
 
+    @field_validator("dialect")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value != "columns" and value not in DIALECTS:
+            raise unknown_name("dialect", value, ["columns", *DIALECTS])
+        return value
+
     def to_json(self) -> dict[str, Any]:
         """Return the mapping as JSON; `RowMapping.parse` reads it back."""
         return self.model_dump(mode="json")
+
+    @property
+    def conversations(self) -> Dialect | None:
+        """The dialect of rows that hold whole conversations; None where columns make the prompt and the answer."""
+        return None if self.dialect == "columns" else DIALECTS.get(self.dialect)
 
     @cached_property
     def prompt_template(self) -> Template:
@@ -88,19 +107,22 @@ class RowMapping(Config):
     @cached_property
     def answer_columns(self) -> tuple[str, ...]:
         """The columns that hold the answer."""
-        if self.dialect == "messages" or self.answer is None:
+        if self.conversations or self.answer is None:
             return ()
         return self.answer_template.columns if self.answer_template else (self.answer,)
 
     @cached_property
     def input_columns(self) -> tuple[str, ...]:
         """The columns that make the prompt."""
-        return (self.prompt,) if self.dialect == "messages" else self.prompt_template.columns
+        if self.conversations:
+            return (self.prompt,)
+        return (*self.prompt_template.columns, *([self.history] if self.history else []))
 
     def explain(self) -> str:
         """Say in words what comes from where: "prompt <- title + text, answer <- label"."""
-        if self.dialect == "messages":
-            parts = [f"conversation and answer <- {self.prompt}"]
+        if dialect := self.conversations:
+            title = "" if dialect.name == "messages" else f" ({dialect.title})"
+            parts = [f"conversation and answer <- {self.prompt}{title}"]
         else:
             parts = [f"prompt <- {' + '.join(self.input_columns)}"]
             kind = " (JSON)" if self.answer_format == "json" else ""
@@ -134,7 +156,9 @@ class RowMapping(Config):
         return self.model_copy(update=absent)
 
     def _may_be_absent(self, column: str) -> bool:
-        return any(p.column == column and p.optional for p in self.prompt_template.placeholders)
+        return column == self.history or any(
+            p.column == column and p.optional for p in self.prompt_template.placeholders
+        )
 
 
 @dataclass(frozen=True)
@@ -195,8 +219,8 @@ def map_rows(
 
 def _draft(row: RawRow, mapping: RowMapping, need_answers: bool, part: PartName | None, place: str) -> _Draft:
     values = row.values
-    if mapping.dialect == "messages":
-        messages, references = _from_messages(values, mapping, need_answers)
+    if dialect := mapping.conversations:
+        messages, references = _from_conversation(dialect, values, mapping, need_answers)
     else:
         messages, references = _from_columns(values, mapping, need_answers)
     if (system := _system(values, mapping)) and messages[0].role != "system":
@@ -218,10 +242,12 @@ def _draft(row: RawRow, mapping: RowMapping, need_answers: bool, part: PartName 
 # ---------------------------------------------------------------------------------------- conversation and answer
 
 
-def _from_messages(
-    values: Mapping[str, Any], mapping: RowMapping, need_answers: bool
+def _from_conversation(
+    dialect: Dialect, values: Mapping[str, Any], mapping: RowMapping, need_answers: bool
 ) -> tuple[tuple[Message, ...], tuple[str, ...]]:
-    messages = parse_messages(values.get(mapping.prompt), mapping.prompt)
+    messages = dialect.messages(values, mapping.prompt)
+    if need_answers and messages[-1].role != "assistant" and dialect.no_answer is not None:
+        raise RowError(*dialect.no_answer)
     before, answer = split_at_answer(messages, need_answer=need_answers)
     if answer is None:
         return before, ()
@@ -250,7 +276,11 @@ def _prompt(values: Mapping[str, Any], mapping: RowMapping) -> tuple[Message, ..
     column = mapping.prompt_template.only_column
     if column is not None and is_message_list(values.get(column)):
         return parse_messages(values[column], column)
-    return (Message("user", mapping.prompt_template.render(values)),)
+    earlier = parse_history(values.get(mapping.history), mapping.history) if mapping.history else ()
+    return (
+        *earlier,
+        Message("user", mapping.prompt_template.render(values)),
+    )
 
 
 def _references(values: Mapping[str, Any], mapping: RowMapping) -> tuple[str, ...]:
@@ -263,6 +293,8 @@ def _references(values: Mapping[str, Any], mapping: RowMapping) -> tuple[str, ..
         texts = [mapping.answer_template.render(values)]
     else:
         value = values.get(mapping.answer)
+        if is_squad_answer(found := as_list(value)):
+            value = list(squad_answers(found, values.get("context")))
         several = isinstance(value, list) and all(isinstance(part, str) for part in value)
         texts = [as_text(part) for part in (value if several and isinstance(value, list) else [value])]
         texts = [] if value == {} else texts
@@ -333,8 +365,8 @@ def _content_hash(values: Mapping[str, Any], mapping: RowMapping, messages: Sequ
     """Hash a row without its answer and its split, with values as text so that CSV and JSON Lines agree."""
     left_out = {*mapping.answer_columns, mapping.split}
     parts: list[str] = []
-    if mapping.dialect == "messages":
-        left_out.add(mapping.prompt)
+    if dialect := mapping.conversations:
+        left_out |= {mapping.prompt, *(name for name in values if name.lower() in dialect.beside)}
         parts = [json_text([m.to_json() for m in messages])]
     for name in sorted(values):
         if name not in left_out and not is_empty(values[name]):

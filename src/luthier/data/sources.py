@@ -9,16 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from luthier.core.errors import BadRow, DataError, nearest
+from luthier.core.errors import BadRow, DataError
 from luthier.core.files import append_lines, sha256_text
 from luthier.core.types import EMPTY, Example
-from luthier.data.formats import FORMATS, Content, RawFile, read_raw
+from luthier.data.formats import Content, RawFile, read_raw
+from luthier.data.formats.raw import DataFile
 from luthier.data.guessing import guess_mapping
 from luthier.data.mapping import MappedRows, PartName, RowMapping, map_rows, part_named
 from luthier.data.options import ReadOptions
+from luthier.data.places import data_files
 from luthier.data.values import shorten
 
-_DATA_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt")
 _SHOWN_CHARACTERS = 400
 
 
@@ -77,7 +78,7 @@ def read_examples(
     """Read a data file, or all data files of a folder.
 
     Args:
-        path: A CSV, JSON, JSON Lines or Parquet file, or a folder of these.
+        path: A CSV, JSON, JSON Lines or Parquet file, or a folder of these; also an address that fsspec knows.
         options: What the user says about columns; the rest is guessed.
         mapping: The mapping of an earlier run, instead of options and guessing.
         need_answers: Whether every row must have a right answer. Off for rows that are only to be answered.
@@ -87,8 +88,7 @@ def read_examples(
         ConfigError: if an option names a column that is not there.
     """
     options = options or ReadOptions()
-    root = Path(path)
-    paths, left_out = _files_of(root)
+    paths, left_out = _files_of(path)
     contents = [Content.load(file) for file in paths]
     files = [read_raw(content) for content in contents]
     columns = tuple(dict.fromkeys(name for file in files for name in file.columns))
@@ -117,48 +117,25 @@ def read_examples(
 # ---------------------------------------------------------------------------------------------------------- files
 
 
-def _files_of(root: Path) -> tuple[list[Path], list[str]]:
-    """Return the data files of a path, and the names of the files beside them that are not read.
-
-    Raises:
-        DataError: if there are none.
-    """
-    try:
-        if root.is_file():
-            return [root], []
-        if not root.is_dir():
-            raise DataError(_not_found(root))
-        names = sorted(p for p in root.iterdir() if p.is_file() and not p.name.startswith("."))
-    except (OSError, ValueError) as error:
-        raise DataError(f"Cannot read {str(root)!r}: {getattr(error, 'strerror', None) or error}.") from None
-    files = [p for p in names if p.suffix.lower() in _DATA_SUFFIXES]
-    if not files:
-        found = ", ".join(p.name for p in names[:10]) or "no files"
-        raise DataError(f"The folder {root} holds no {', '.join(FORMATS)} files (found: {found}).")
-    if len({part for p in files if (part := _part_of_file(p))}) > 1:
-        files = [p for p in files if _part_of_file(p)]  # train, validation, test: others beside them are no rows
-    return files, [p.name for p in names if p not in files]
+def _files_of(root: str | Path) -> tuple[Sequence[DataFile], list[str]]:
+    """Return the data files of a path, and the names of the files beside them that are not read."""
+    files, left_out = data_files(root)
+    if len({part for file in files if (part := _part_of_file(file))}) > 1:  # train, validation, test
+        left_out = sorted([*left_out, *(file.name for file in files if not _part_of_file(file))])
+        files = [file for file in files if _part_of_file(file)]  # others beside them are no rows
+    return files, left_out
 
 
-def _not_found(root: Path) -> str:
-    if "://" in str(root) or str(root).startswith(("http:", "https:")):
-        return f"{root} is an address. Download the file first and give its path."
-    folder = root.parent
-    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-    hint = nearest(root.name, names)
-    return f"There is no file or folder {root}.{hint} Give the path of a CSV, JSON, JSON Lines or Parquet file."
-
-
-def _part_of_file(path: Path) -> PartName | None:
+def _part_of_file(file: DataFile) -> PartName | None:
     """Return the part that a file's name stands for: "train-00000-of-00001" and "my_test" do."""
-    found = {part for word in re.split(r"[^a-z]+", path.stem.lower()) if (part := part_named(word))}
+    found = {part for word in re.split(r"[^a-z]+", file.stem.lower()) if (part := part_named(word))}
     return found.pop() if len(found) == 1 else None
 
 
-def _parts_by_file(paths: Sequence[Path]) -> dict[str, PartName]:
-    if len(paths) < 2:
+def _parts_by_file(files: Sequence[DataFile]) -> dict[str, PartName]:
+    if len(files) < 2:
         return {}
-    return {path.name: part for path in paths if (part := _part_of_file(path))}
+    return {file.name: part for file in files if (part := _part_of_file(file))}
 
 
 def _digest(contents: Sequence[Content]) -> str:

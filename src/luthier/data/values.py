@@ -24,6 +24,16 @@ def is_empty(value: JSON) -> bool:
     return value is None or value == [] or value == {} or (isinstance(value, str) and not value.strip())
 
 
+def as_list(value: Any) -> Any:
+    """Return the list or object that a cell of CSV or Parquet holds as JSON text; other values as they are."""
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
 def json_text(value: JSON) -> str:
     """Return the one way in which Luthier writes JSON answers."""
     return json.dumps(value, ensure_ascii=False)

@@ -20,7 +20,7 @@ from luthier.data.tasks import Task
 from luthier.data.values import as_text
 from luthier.evaluation.metrics.classification import normalize_label
 from luthier.evaluation.metrics.json_values import NOT_JSON, field_name, flatten, parse_json, same_json
-from luthier.evaluation.metrics.rows import references_of
+from luthier.evaluation.metrics.rows import references_of, without_its_thoughts
 
 Kind = Literal["failed", "empty", "cut", "format", "wrong value", "low score"]
 """failed: no answer. empty: no visible character. cut: at the output limit, in the right form as far as it goes.
@@ -129,7 +129,7 @@ def sort_failures(
         scores_by_row: Each answer's score by the task's primary metric, 0 to 1, higher is better.
         task: What the rows are about, as known from the rows to learn from.
     """
-    rows = list(zip(examples, answers, scores_by_row, strict=True))
+    rows = list(zip(examples, map(without_its_thoughts, answers), scores_by_row, strict=True))
     if task.kind in ("classification", "extraction"):
         return Failures(len(rows), tuple(_sorted(e, a, task) for e, a, score in rows if score < 1))
     return _sorted_texts(rows)

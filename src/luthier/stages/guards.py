@@ -29,7 +29,7 @@ def render_parts(renderer: Renderer, parts: Parts) -> dict[PartName, list[Render
     for name in _PARTS:
         for example in parts[name]:
             try:
-                rendered[name].append(renderer.render(example))
+                rendered[name] += renderer.render_turns(example)
             except DataError as error:
                 place = f"line {example.line}"
                 problems.append(str(error) if str(error).startswith(place) else f"{place}: {error}")

@@ -72,19 +72,20 @@ def preview_data(
     shown = []
     for example in dataset.examples[:rows]:
         try:
-            rendered = renderer.render(example)
+            sequences = renderer.render_turns(example)
         except DataError as error:
             listener.say(f"**line {example.line}**: {escape(str(error))}")
             continue
-        pieces = renderer.pieces(rendered)
-        listener.show(Text(f"**line {example.line}**: {len(rendered)} tokens, {rendered.trained} trained"))
-        print_tokens(pieces, sys.stderr if to_stderr else sys.stdout)
-        shown.append({
-            "example_id": example.id,
-            "tokens": [text for text, _ in pieces],
-            "ids": rendered.tokens.tolist(),
-            "weights": rendered.weights.tolist(),
-        })  # fmt: skip
+        for rendered in sequences:
+            pieces = renderer.pieces(rendered)
+            listener.show(Text(f"**line {example.line}**: {len(rendered)} tokens, {rendered.trained} trained"))
+            print_tokens(pieces, sys.stderr if to_stderr else sys.stdout)
+            shown.append({
+                "example_id": example.id,
+                "tokens": [text for text, _ in pieces],
+                "ids": rendered.tokens.tolist(),
+                "weights": rendered.weights.tolist(),
+            })  # fmt: skip
     return shown
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -33,6 +33,9 @@ class DataConfig(Config):
     read: ReadOptions = Field(ReadOptions(), description="columns; what is left out is guessed")
     kind: str | None = Field(None, description="kind of task; guessed if left out")
     seed: int = Field(0, description="seed of the division into tune, choose and confirm")
+    thoughts: Literal["train", "mask"] = Field(
+        "train", description="whether <think>…</think> before an answer is learned; it is never scored"
+    )
     fold: list[int] | None = Field(
         None, description="[k, K]: fold k of K confirms (k = 0: none), the other rows are divided; null: no folds"
     )

@@ -100,7 +100,7 @@ def test_files_that_are_no_data_are_one_clear_sentence(write: Write, name: str, 
 
 
 def test_every_format_of_the_table_is_complete() -> None:
-    assert list(FORMATS) == ["parquet", "json", "jsonl", "csv"]
+    assert list(FORMATS) == ["parquet", "squad", "json", "jsonl", "csv"]
     for name in FORMATS:
         assert FORMATS.get(name).name == name
         assert len(FORMATS.summary(name)) > 20

@@ -67,21 +67,19 @@ def test_the_guess_is_said_in_words() -> None:
             "--answer labels. All columns: question, answer, answer_text, labels.",
         ),
         (
-            "prompt chosen rejected",
-            "tickets.csv: no column is known to be the answer. Columns: prompt, chosen, rejected. Say which, for "
-            "example "
-            "--answer chosen. If these columns are a row of data, put a header row above it.",
+            "prompt first second",
+            "tickets.csv: no column is known to be the answer. Columns: prompt, first, second. Say which, for "
+            "example --answer first. If these columns are a row of data, put a header row above it.",
         ),
         (
             "text message label",
             "tickets.csv: it is not clear which columns make the prompt. Columns: text, message, label. Say which, for "
-            "example --prompt '{text}' or --prompt '{text}\\n\\n{message}'.",
+            "example --prompt '{text}' or --prompt '{text}\\n\\n{message}', or all but the answer: --prompt '{*}'.",
         ),
         (
             "one two label",
             "tickets.csv: it is not clear which columns make the prompt. Columns: one, two, label. Say which, for "
-            "example "
-            "--prompt '{one}' or --prompt '{one}\\n\\n{two}'.",
+            "example --prompt '{one}' or --prompt '{one}\\n\\n{two}', or all but the answer: --prompt '{*}'.",
         ),
         (
             "text",

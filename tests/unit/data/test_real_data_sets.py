@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from luthier.core.errors import DataError
-from luthier.data import ReadOptions, guess_task, read_examples, split
+from luthier.data import ReadOptions, guess_task, read_examples, read_rankings, split
 
 FOLDER = Path(__file__).resolve().parents[4] / "shared" / "data"
 
@@ -61,14 +61,20 @@ def test_dialogsum_with_the_users_prompt() -> None:
     assert [e.id for e in again.examples] == [e.id for e in data.examples]
 
 
+def test_preferences_of_hh_harmless() -> None:
+    """Some replies begin with "Human:" and are no dialogue; a few pairs are twice the same text."""
+    data = read_examples(FOLDER / "hh_harmless", ReadOptions(skip_bad=True))
+    assert data.mapping.explain() == "conversation and answer <- chosen (preferences), id <- id"
+    assert {row.problem for row in data.bad_rows} <= {"'chosen' and 'rejected' are the same text", "'chosen' is empty"}
+    rankings = read_rankings(FOLDER / "hh_harmless", ReadOptions(skip_bad=True))
+    assert len(rankings) == len(data) > 2_200
+    assert all(ranking.prompt.messages[-1].role == "user" for ranking in rankings)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("commonsense_qa", "several columns could be the answer: labels, answer, answer_text"),
-        (
-            "hh_harmless",
-            "no column is known to be the answer. Columns: id, prompt, chosen, rejected, single_turn_reply",
-        ),
         ("lm_shakespeare", "there is no column with the right answer. Columns: text"),
         ("pandalm", "1 of 999 rows cannot be used"),
     ],

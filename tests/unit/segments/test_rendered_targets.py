@@ -72,17 +72,61 @@ def test_the_end_of_turn_is_a_target_by_position_where_padding_has_its_id() -> N
     assert [w for t, w in zip(found.tokens, found.weights, strict=True) if t == END] == [0, 1]
 
 
-def test_of_several_turns_the_last_answer_is_trained() -> None:
-    talk = (
-        Message("system", "Be brief."),
-        Message("user", "One?"),
-        Message("assistant", "1"),
-        Message("user", "Two?"),
+TALK = (Message("system", "Be brief."), Message("user", "One?"), Message("assistant", "1"), Message("user", "Two?"))
+
+
+def test_of_several_turns_every_answer_is_trained() -> None:
+    (found,) = renderer().render_turns(example("2", *TALK))
+    before = turn("system", "Be brief.") + turn("user", "One?") + ASK
+    between = [NEWLINE, *turn("user", "Two?"), *ASK]
+    assert found.tokens.tolist() == [*before, *code("1"), END, *between, *code("2"), END]
+    assert found.weights.tolist() == [0] * len(before) + [1, 1] + [0] * len(between) + [1, 1]
+    assert found.prompt_length == len(before)
+
+
+@pytest.mark.parametrize(("weight", "trained"), [(0.0, 0.0), (0.25, 0.25), (None, 1.0)])
+def test_a_turn_has_the_weight_that_its_message_gives(weight: float | None, trained: float) -> None:
+    talk = (*TALK[:2], Message("assistant", "1", weight), TALK[3])
+    (found,) = renderer().render_turns(example("2", *talk))
+    place = len(turn("system", "Be brief.") + turn("user", "One?") + ASK)
+    assert found.weights[place : place + 2].tolist() == [trained] * 2
+    assert found.weights[-2:].tolist() == [1, 1]
+
+
+def test_what_the_assistant_says_before_it_is_asked_is_not_trained() -> None:
+    (found,) = renderer().render_turns(example("2", Message("assistant", "Hello."), Message("user", "Two?")))
+    assert found.trained == 2
+
+
+def test_a_template_that_shortens_earlier_turns_makes_a_sequence_a_turn() -> None:
+    """As thinking models do: what is remembered of an answer is another text than what was said."""
+    shortening = CHAT_TEMPLATE.replace(
+        "message['content']", "(message['content'] if loop.last else message['content'].split('/')[-1])"
     )
-    found = renderer().render(example("2", *talk))
-    prompt = turn("system", "Be brief.") + turn("user", "One?") + turn("assistant", "1") + turn("user", "Two?") + ASK
-    assert found.tokens.tolist() == [*prompt, *code("2"), END]
-    assert found.weights.tolist() == [0] * len(prompt) + [1, 1]
+    first, second = renderer(template=shortening).render_turns(
+        example("b/2", Message("user", "One?"), Message("assistant", "a/1"), Message("user", "Two?"))
+    )
+    before = turn("user", "One?") + ASK
+    assert first.tokens.tolist() == [*before, *code("a/1"), END]
+    again = turn("user", "One?") + turn("assistant", "1") + turn("user", "Two?") + ASK
+    assert second.tokens.tolist() == [*again, *code("b/2"), END]
+    assert second.weights.tolist() == [0] * len(again) + [1] * 4
+
+
+def test_thoughts_may_be_left_out_of_the_loss() -> None:
+    answer = "<think>Hm.</think>\n\n2"
+    row = example(answer)
+    assert renderer().render(row).trained == len(answer) + 1
+    found = Renderer(tokenizer(), 512, train_thoughts=False).render(row)
+    assert found.tokens.tolist() == renderer().render(row).tokens.tolist()
+    assert found.weights[found.prompt_length :].tolist() == [0] * (len(answer) - 1) + [1, 1]  # "2" and the end
+    assert Renderer(tokenizer(), 512, train_thoughts=False).render(example("No.")).trained == 4
+
+
+def test_thoughts_that_a_template_rewrites_cannot_be_left_out() -> None:
+    rewriting = CHAT_TEMPLATE.replace("message['content']", "message['content'].replace('Hm', 'Ah')")
+    with pytest.raises(GuardError, match=r"rewrites answers with thoughts.*data\.thoughts=train"):
+        Renderer(tokenizer(rewriting), 512, train_thoughts=False).render(example("<think>Hm.</think>2"))
 
 
 def test_training_begins_with_the_prompt_of_inference() -> None:
@@ -168,17 +212,6 @@ def test_nothing_is_cut() -> None:
     assert len(renderer(context=length).render(example())) == length
     with pytest.raises(DataError, match=f"line 3 has {length} tokens, the model takes {length - 1}.*does not cut"):
         renderer(context=length - 1).render(example(line=3))
-
-
-def test_all_rows_that_cannot_be_used_are_named_together() -> None:
-    rows = [example(line=2), example("", line=3), example("x" * 600, line=4), example("<|end|>", line=5)]
-    with pytest.raises(DataError) as error:
-        renderer().render_all(rows)
-    text = str(error.value)
-    assert text.startswith("3 of 4 examples cannot be used:")
-    assert "line 2" not in text
-    assert all(f"line {n}" in text for n in (3, 4, 5))
-    assert [r.example_id for r in renderer().render_all(rows[:1])] == ["e1"]
 
 
 def test_a_template_that_writes_the_prompt_otherwise_before_an_answer_is_refused() -> None:

@@ -13,6 +13,7 @@ FORMATS: Table[Format] = Table(
     "format",
     {
         "parquet": "luthier.data.formats.parquet:PARQUET",
+        "squad": "luthier.data.formats.squad:SQUAD",
         "json": "luthier.data.formats.json:JSON_DOCUMENT",
         "jsonl": "luthier.data.formats.jsonl:JSON_LINES",
         "csv": "luthier.data.formats.csv:CSV",

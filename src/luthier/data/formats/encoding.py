@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from luthier.core.errors import DataError
 
@@ -31,7 +30,7 @@ _PICKLE = re.compile(rb"\x80[\x02-\x05](?:\x95|[}\]\(cX\x8c])|\(([ld])p\d+\r?\n"
 _WEB_PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 
 
-def refuse_what_is_no_data(path: Path, data: bytes) -> None:
+def refuse_what_is_no_data(path: object, data: bytes) -> None:
     """Stop at files that are empty or of a kind that holds no rows.
 
     Raises:
@@ -51,7 +50,7 @@ def refuse_what_is_no_data(path: Path, data: bytes) -> None:
         )
 
 
-def decode(path: Path, data: bytes) -> tuple[str, str]:
+def decode(path: object, data: bytes) -> tuple[str, str]:
     """Return the text without byte order mark, and the name of its encoding.
 
     A file that is UTF-8 but for a few bytes stays UTF-8: the wrong bytes are kept as lone surrogates, and the rows
@@ -80,7 +79,7 @@ def decode(path: Path, data: bytes) -> tuple[str, str]:
     return _strictly(path, data, "cp1252", "UTF-8, UTF-16 or Windows-1252"), "Windows-1252"
 
 
-def _strictly(path: Path, data: bytes, codec: str, name: str) -> str:
+def _strictly(path: object, data: bytes, codec: str, name: str) -> str:
     try:
         return data.decode(codec)
     except UnicodeDecodeError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from luthier.core.errors import BadRow, DataError
@@ -12,6 +12,7 @@ from luthier.data.formats import jsonl
 from luthier.data.formats.raw import Content, RawFile, RawRow, columns_of, printable
 
 _SPACE = re.compile(r"[ \t\r\n]*")
+_TURN_KEYS = {"role", "from", "parts"}
 _EXPECTED = "a list of JSON objects"
 
 
@@ -76,7 +77,7 @@ def _items(content: Content, value: Any) -> Iterator[tuple[int, Any]]:
     if not isinstance(value, dict):
         found = jsonl.kind_of(value)
         raise DataError(f"{content.path} holds {found}. Expected {_EXPECTED}, or an object that holds one.")
-    if isinstance(value.get("messages"), list):  # one conversation, printed over several lines
+    if _holds_turns(value):  # one conversation, printed over several lines
         yield _line(text, _SPACE.match(text).end()), value  # type: ignore[union-attr]
         return
     name = _name_of_rows(value)
@@ -91,10 +92,16 @@ def _items(content: Content, value: Any) -> Iterator[tuple[int, Any]]:
 
 def _name_of_rows(value: Any) -> str | None:
     """Return the key of the only list of objects in an object, or None."""
-    if not isinstance(value, dict) or isinstance(value.get("messages"), list):
+    if not isinstance(value, dict) or _holds_turns(value):
         return None
     lists = [name for name, part in value.items() if isinstance(part, list) and any(isinstance(x, dict) for x in part)]
     return lists[0] if len(lists) == 1 else None
+
+
+def _holds_turns(row: Mapping[str, Any]) -> bool:
+    """Say whether an object is a row with a conversation, in any dialect: a list of turns is no list of rows."""
+    lists = [value for value in row.values() if isinstance(value, list) and value]
+    return any(all(isinstance(part, dict) and not _TURN_KEYS.isdisjoint(part) for part in parts) for parts in lists)
 
 
 def _line(text: str, position: int) -> int:

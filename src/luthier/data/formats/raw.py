@@ -8,13 +8,35 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from luthier.core.errors import BadRow, DataError
 from luthier.data.formats.encoding import decode, refuse_what_is_no_data
 
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+
+
+class DataFile(Protocol):
+    """A file that can be read: a `Path`, or one at an address. `str` gives what the user wrote, for messages."""
+
+    @property
+    def name(self) -> str:
+        """Its name without the folder."""
+        ...
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending."""
+        ...
+
+    @property
+    def suffix(self) -> str:
+        """The name's ending, such as ".csv"."""
+        ...
+
+    def read_bytes(self) -> bytes:
+        """Return its content."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -28,13 +50,13 @@ class Content:
         encoding: The encoding's name as people know it, such as "UTF-8" or "Windows-1252".
     """
 
-    path: Path
+    path: DataFile
     data: bytes
     text: str | None
     encoding: str
 
     @classmethod
-    def load(cls, path: Path) -> Content:
+    def load(cls, path: DataFile) -> Content:
         """Read a file and decode it.
 
         Raises:
@@ -83,7 +105,7 @@ class RawFile:
         bad: The rows that could not.
     """
 
-    path: Path
+    path: DataFile
     format: str
     description: str
     columns: tuple[str, ...]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from luthier.core.errors import DataError
 from luthier.core.types import Answer, Example
+from luthier.data.thinking import length_of_thoughts, without_thoughts
 
 
 def mean_of_first_column(rows: Any) -> Any:
@@ -24,7 +26,12 @@ def references_of(example: Example, metric: str) -> tuple[str, ...]:
         raise DataError(
             f"{metric} needs a right answer, and {where} has none. Add one, or leave the row out of the data."
         )
-    return example.references
+    return tuple(map(without_thoughts, example.references))
+
+
+def without_its_thoughts(answer: Answer) -> Answer:
+    """Return an answer as it is scored: what a model thinks before it answers is not part of the answer."""
+    return replace(answer, text=without_thoughts(answer.text)) if length_of_thoughts(answer.text) else answer
 
 
 def has_failed(answer: Answer) -> bool:

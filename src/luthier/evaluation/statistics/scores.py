@@ -12,6 +12,7 @@ from luthier.core.errors import DataError, unknown_name
 from luthier.core.protocols import Metric
 from luthier.core.types import Answer, Example
 from luthier.evaluation.metrics import build_metric, identity_of, settings_of
+from luthier.evaluation.metrics.rows import without_its_thoughts
 from luthier.evaluation.statistics.intervals import Interval, score_interval
 from luthier.evaluation.statistics.resampling import RESAMPLES, Floats, Integers, cluster_codes
 
@@ -149,7 +150,7 @@ class Scores:
 
 
 def answers_in_order(examples: Sequence[Example], answers: Iterable[Answer]) -> list[Answer]:
-    """Return one answer an example, in the examples' order; a missing one is a failed one.
+    """Return one answer an example, in the examples' order, without thoughts; a missing one is a failed one.
 
     Raises:
         DataError: for no examples, two with one id, two answers to one example, or an answer to no example.
@@ -168,7 +169,7 @@ def answers_in_order(examples: Sequence[Example], answers: Iterable[Answer]) -> 
             f"{len(strangers)} answer(s) belong to no example, such as '{min(strangers)}'. "
             "Were they made from another file, or another part of the data?"
         )
-    return [by_id.get(name) or Answer(name, "", "failed") for name in ids]
+    return [without_its_thoughts(by_id.get(name) or Answer(name, "", "failed")) for name in ids]
 
 
 def _first_repeated(names: Sequence[str]) -> str | None:

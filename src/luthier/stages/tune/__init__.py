@@ -59,7 +59,7 @@ def run(config: Config, run: RunDirectory) -> None:
 
     with reading_weights(source):
         model = load_model(source, precision=config.precision, masters=method.masters)
-    renderer = Renderer(model.tokenizer, model.facts.context)
+    renderer = Renderer(model.tokenizer, model.facts.context, config.data.thoughts == "train")
     rendered = render_parts(renderer, material.parts)
     lengths = measure_lengths(renderer, material.parts)
     tune, choose = rendered["tune"], [row.batch() for row in rendered["choose"]]
