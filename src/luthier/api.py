@@ -94,9 +94,10 @@ class Run:
         manifest = self.directory.manifest
         scores = {
             name: {
-                m: {"value": i.value, "low": i.low, "high": i.high, "rows": len(s)}
+                m: {"value": i.value, "low": i.low, "high": i.high, "rows": len(s)} | signature
                 for m in s.names
                 for i in [s.interval(m)]
+                for signature in [{"signature": s.signature(m)} if s.signature(m) else {}]
             }
             for name, s in self.scores_of().items()
         }

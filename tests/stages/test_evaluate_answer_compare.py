@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -91,6 +92,37 @@ def test_an_answer_that_is_missing_counts_as_failed_and_is_told(files: Path, pla
     assert called.json["scores"]["scores"]["failed"]["value"] == 2 / 60
     said = " ".join(called.err.split())
     assert "mine.jsonl: 2 rows have no answer and count as failed and 1 answers are to no row." in said
+
+
+def test_bleu_is_shown_with_its_signature(place: Path) -> None:
+    write_rows(place / "rows.csv", [{"id": f"r{i}", "text": f"say {i}", "said": f"I say {i} again"} for i in range(9)])
+    texts = {f"r{i}": f"I say {i} again" if i else "I say nothing" for i in range(9)}
+    answers_file(place / "mine.jsonl", texts)
+    reading = ("rows.csv", "--answer", "said", "--kind", "translation", "--metrics", "bleu,chrf")
+    called = done("evaluate", "mine.jsonl", *reading, "--json")
+    found = called.json["scores"]["scores"]["bleu"]
+    assert re.fullmatch(r"nrefs:1\|case:mixed\|eff:no\|tok:13a\|smooth:exp\|version:2\.[\d.]+", found["signature"])
+    assert f"BLEU{found['signature']} (sacrebleu)" in page_text(place / "runs" / "1")
+    assert "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp" in "".join(called.err.split())
+    # 8 answers of 4 words are right; the ninth has 2 of 3 words, 1 of 2 pairs, 0 of 1 triple, and is a word short.
+    precisions = 34 / 35 * 25 / 26 * 16 / 17 * 8 / 8
+    assert found["value"] == pytest.approx(precisions**0.25 * math.exp(1 - 36 / 35))
+    chrf = called.json["scores"]["scores"]["chrf"]
+    assert "|nc:6|" in chrf["signature"]
+    assert 0.4 < chrf["low"] < 0.9 < chrf["value"] < chrf["high"]
+    answers_file(place / "right.jsonl", {f"r{i}": f"I say {i} again" for i in range(9)})
+    said = done("compare", "mine.jsonl", "right.jsonl", "--data", *reading).said
+    assert "eff:yes|nc:6|nw:0" in "".join(said.split())
+    assert "No difference is shown between right.jsonl and mine.jsonl: BLEU 1.000 against 0.9" in said
+
+
+def test_references_without_spaces_are_cut_into_characters(place: Path) -> None:
+    write_rows(place / "rows.jsonl", [{"id": f"r{i}", "text": f"say {i}", "said": f"我说{i}次你好"} for i in range(9)])
+    answers_file(place / "mine.jsonl", {f"r{i}": f"我说{i}次你们好" for i in range(9)})
+    reading = ("--answer", "said", "--kind", "translation", "--metrics", "bleu")
+    found = done("evaluate", "mine.jsonl", "rows.jsonl", *reading, "--json").json["scores"]["scores"]["bleu"]
+    assert "tok:zh" in found["signature"]
+    assert found["value"] > 0.5
 
 
 # --------------------------------------------------------------------------------------------------------- answer

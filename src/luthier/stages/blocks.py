@@ -54,6 +54,12 @@ def score_cell(scores: Scores, metric: str, emphasis: bool = False) -> Cell:
     return Cell(Interval(found.value, found.low, found.high, "share"), emphasis=emphasis)
 
 
+def signature_rows(scores: Scores, names: Sequence[str]) -> list[Row]:
+    """Say with what settings scores were counted that are only comparable with others counted so."""
+    signatures = [(name, scores.signature(name)) for name in names]
+    return [Row(title_of(name), f"`{escape(text)}` (sacrebleu)") for name, text in signatures if text]
+
+
 def data_row(material: Material, parts: Parts) -> Row:
     """Say what was read, from where what comes, and how it is divided."""
     sizes = parts.sizes

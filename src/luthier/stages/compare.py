@@ -25,7 +25,7 @@ from luthier.reporting.blocks import Cell, CellLike, Column, Interval, Row, Tabl
 from luthier.reporting.inline import escape
 from luthier.reporting.quantities import percent
 from luthier.stages.asking import metrics_for, open_for, read_for, require_measurable, task_for, warn_of_learned_rows
-from luthier.stages.blocks import score_cell
+from luthier.stages.blocks import score_cell, signature_rows
 from luthier.stages.material import DataConfig
 
 _BATCH = 64
@@ -133,7 +133,7 @@ def _measured(
     """Let all answer the rows; returns their scores, and the metrics to compare by."""
     dataset = read_for(next((s for s in specs if RunDirectory.is_run(Path(s))), specs[0]), section)
     task = task_for(specs[0], dataset.examples, section.kind)
-    built = metrics_for(task, metrics)
+    built = metrics_for(task, metrics, dataset.examples)
     require_measurable(dataset.examples, built)
     scores = {}
     for spec in specs:
@@ -176,6 +176,8 @@ def _show(
         [",".join(one.answerer for one in group), *(_cell(group, name) for name in names)] for group in measured
     ]
     listener.show(Table(columns, rows))
+    for signature in signature_rows(measured[0][0], names):
+        listener.show(signature)
     listener.show(Row("verdict", [escape(comparison.sentence()) for comparison in comparisons]))
 
 

@@ -9,7 +9,7 @@ from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import collect_answers
 from luthier.evaluation.metrics import title_of
 from luthier.evaluation.statistics import Scores
-from luthier.reporting.blocks import Column, Row, Table
+from luthier.reporting.blocks import Block, Column, Row, Table
 from luthier.reporting.html import write_html
 from luthier.reporting.inline import escape
 from luthier.stages.asking import (
@@ -21,7 +21,7 @@ from luthier.stages.asking import (
     task_for,
     warn_of_learned_rows,
 )
-from luthier.stages.blocks import reproduce, score_cell
+from luthier.stages.blocks import reproduce, score_cell, signature_rows
 from luthier.stages.glossary import GLOSSARY
 from luthier.stages.material import DataConfig, require_same_data
 
@@ -41,7 +41,7 @@ def run(config: Config, run: RunDirectory) -> None:
     require_same_data(run, config.data.path, dataset.digest)
     examples = dataset.examples
     task = task_for(config.answerer, examples, config.data.kind)
-    metrics = metrics_for(task, config.metrics)
+    metrics = metrics_for(task, config.metrics, examples)
     require_measurable(examples, metrics)
     run.update(
         data={"path": config.data.path, "sha256": dataset.digest, "rows": len(dataset)},
@@ -61,11 +61,13 @@ def run(config: Config, run: RunDirectory) -> None:
     scores = run.once("scores", lambda: Scores.measure(answerer.identity, examples, answers, metrics), Scores.from_json)
     columns = [Column(f"{len(scores)} rows"), *(Column(title_of(name), "right") for name in scores.names)]
     table = Table(columns, [[config.answerer, *(score_cell(scores, name) for name in scores.names)]])
-    run.listener.show(table)
+    shown: list[Block] = [table, *signature_rows(scores, scores.names)]
+    for block in shown:
+        run.listener.show(block)
     write_html(
         run.path / "report.html",
         f"{config.answerer} on {config.data.path}",
-        [table, *reproduce(run)],
+        [*shown, *reproduce(run)],
         glossary=GLOSSARY,
     )
     run.listener.show(Row("report", f"`{escape(str(run.path / 'report.html'))}`"))

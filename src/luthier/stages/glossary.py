@@ -10,6 +10,8 @@ GLOSSARY = {
     "ROUGE-L F": "Overlap of the longest common word sequence of answer and reference, from 0 to 100 %.",
     "ROUGE-1 F": "Overlap of single words of answer and reference, from 0 to 100 %.",
     "ROUGE-2 F": "Overlap of pairs of neighbouring words of answer and reference, from 0 to 100 %.",
+    "BLEU": "Overlap of word sequences of up to four words, over all rows together, less where answers are too short.",
+    "chrF": "Overlap of character sequences of up to six characters, over all rows together; fits every language.",
     "token F1": "Overlap of the words of answer and reference, without articles and punctuation.",
     "field F1": "Share of the JSON fields that are right, counting missing and surplus ones as wrong.",
     "valid JSON": "Share of answers that are JSON with all the expected fields, right or wrong.",

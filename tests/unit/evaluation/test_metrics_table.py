@@ -23,7 +23,7 @@ def example(reference: str = "yes") -> Example:
 
 def good_pair(name: str) -> tuple[Example, Answer]:
     text = '{"a": 1, "b": [2]}' if name.startswith("json") else "yes"
-    text = "one two three" if name.startswith("rouge") else text
+    text = "one two three four" if name.startswith(("rouge", "bleu", "chrf")) else text
     return example(text), Answer("1", text, "stop")
 
 
@@ -32,12 +32,13 @@ def some_rows(name: str) -> np.ndarray:
     metric = build_metric(name, labels=LABELS)
     right, answer = good_pair(name)
     other = Example("2", user("?"), ("no",)) if name in ("accuracy", "macro_f1") else right
-    texts = ((right, answer.text), (right, "no"), (other, "no"), (other, ""), (right, answer.text), (right, "two one"))
+    last = "two one" if name != "bleu" else "one two three nine five"  # no four words match: smoothed where alone
+    texts = ((right, answer.text), (right, "no"), (other, "no"), (other, ""), (right, answer.text), (right, last))
     return np.array([metric.measure(e, Answer(e.id, text, "stop")) for e, text in texts])
 
 
 def test_the_table_is_whole() -> None:
-    assert len(NAMES) >= 12
+    assert len(NAMES) >= 14
     for name in NAMES:
         assert build_metric(name, labels=LABELS).name == name
         assert METRICS.summary(name)
@@ -77,11 +78,12 @@ def test_values_are_vectorised_over_leading_axes(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_declared_reduction_is_true(name: str) -> None:
-    """The statistics replace rows by their mean row: only right if the metric cannot tell the difference."""
+    """The statistics replace rows by one, their mean or sum: only right if the metric cannot tell the difference."""
     metric = build_metric(name, labels=LABELS)
-    rows = some_rows(name)
-    mean_row = rows.mean(axis=0, keepdims=True)
-    assert float(metric.value(mean_row)) == pytest.approx(float(metric.value(rows)), abs=1e-12)
+    for rows in (some_rows(name), some_rows(name)[1:4], some_rows(name)[5:].repeat(3, axis=0)):
+        whole = rows.sum(axis=0, keepdims=True)
+        one = whole if metric.reduction == "sums" else whole / len(rows)  # type: ignore[attr-defined]
+        assert float(metric.value(one)) == pytest.approx(float(metric.value(rows)), abs=1e-12)
     if metric.reduction == "mean":  # type: ignore[attr-defined]
         assert float(metric.value(rows)) == pytest.approx(rows[:, 0].mean(), abs=1e-12)
 
@@ -97,7 +99,7 @@ def test_a_metric_is_rebuilt_from_its_settings(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_each_setting_is_in_the_identity(name: str) -> None:
     metric = build_metric(name, labels=LABELS)
-    other = {"labels": ("yes", "no", "maybe"), "use_stemmer": False}
+    other = {"labels": ("yes", "no", "maybe"), "use_stemmer": False, "tokenize": "char", "sacrebleu": "0.1"}
     for field in dataclasses.fields(metric):  # type: ignore[arg-type]
         changed = dataclasses.replace(metric, **{field.name: other[field.name]})  # type: ignore[type-var]
         assert identity_of(changed) != identity_of(metric)
