@@ -10,7 +10,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, matthews_corrcoef
 
 from luthier.core.types import Answer, Example, user
 from luthier.evaluation.metrics import build_metric
@@ -45,7 +45,7 @@ def test_latin_texts_have_the_tokens_of_rouge_score(stem: bool, text: str) -> No
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_accuracy_and_macro_f1_are_those_of_scikit_learn(seed: int) -> None:
+def test_accuracy_macro_f1_and_correlation_are_those_of_scikit_learn(seed: int) -> None:
     random = np.random.default_rng(seed)
     labels = ("alpha", "beta", "gamma", "delta")
     truth = random.choice(labels[:3], 60, p=[0.6, 0.3, 0.1])  # delta has no row of its own
@@ -57,6 +57,7 @@ def test_accuracy_and_macro_f1_are_those_of_scikit_learn(seed: int) -> None:
     expected = {
         "accuracy": accuracy_score(truth, guess),
         "macro_f1": f1_score(truth, guess, labels=labels, average="macro", zero_division=np.nan),
+        "mcc": matthews_corrcoef(truth, guess),
     }
     for name, value in expected.items():
         metric = build_metric(name, labels=labels)
@@ -121,3 +122,24 @@ def test_signatures_say_when_rows_have_other_numbers_of_references() -> None:
     assert scores_of("bleu", corpus).signature("bleu") == str(theirs.get_signature())
     assert "nrefs:var" in scores_of("chrf", corpus).signature("chrf")
     assert values_of_each(build_metric("chrf"), scores_of("chrf", corpus).rows["chrf"])[0] == 1.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_calibration_is_that_of_scikit_learn_and_of_its_definition(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    confidence, right = random.random(400).round(2), random.random(400) < 0.6
+    examples = [Example(str(i), user("?"), ("yes",)) for i in range(400)]
+    answers = [
+        Answer(str(i), "yes" if r else "no", "stop", {"confidence": float(c)})
+        for i, (c, r) in enumerate(zip(confidence, right, strict=True))
+    ]
+    found = Scores.measure("model", examples, answers, [build_metric("ece"), build_metric("brier")])
+    assert found.value("brier") == pytest.approx(brier_score_loss(right, confidence), abs=1e-12)
+    expected = 0.0
+    for k in range(10):  # in hundredths, so that edges are exact
+        hundredths = np.rint(100 * confidence)
+        inside = (hundredths > 10 * k) & (hundredths <= 10 * k + 10) | ((hundredths == 0) & (k == 0))
+        if inside.any():
+            expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    assert found.value("ece") == pytest.approx(expected, abs=1e-12)
+    assert found.details("ece") == pytest.approx({"confidence": confidence.mean(), "right": right.mean()})

@@ -125,6 +125,40 @@ def test_references_without_spaces_are_cut_into_characters(place: Path) -> None:
     assert found["value"] > 0.5
 
 
+def test_calibration_of_answers_with_a_confidence(files: Path, place: Path) -> None:
+    """54 of 60 are right at a confidence of 0.75, so the two are 15 points apart."""
+    lines = [
+        {"example_id": i, "text": text, "scores": {"confidence": 0.75}} for i, text in right_but(set(range(6))).items()
+    ]
+    (place / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    asked = ("mine.jsonl", files / "labels.csv", "--metrics", "ece,brier,mcc", "--kind", "classification")
+    called = done("evaluate", *asked, "--json")
+    scores = called.json["scores"]["scores"]
+    assert scores["ece"]["value"] == pytest.approx(0.15)
+    assert scores["brier"]["value"] == pytest.approx((54 * 0.0625 + 6 * 0.5625) / 60)
+    assert 0.7 < scores["mcc"]["low"] < scores["mcc"]["value"] < scores["mcc"]["high"] < 1
+    assert "0.15 [0." in page_text(place / "runs" / "1")
+    text = refused("compare", "mine.jsonl", "mine.jsonl", "--data", files / "labels.csv", "--metrics", "bries")
+    assert "Did you mean 'brier'?" in text
+
+
+def test_without_a_confidence_calibration_is_refused_before_all_rows_are_answered(
+    files: Path, model: Path, place: Path
+) -> None:
+    answers_file(place / "mine.jsonl", right_but(set()))
+    for what in ("mine.jsonl", model):
+        for call in (["evaluate", what, files / "labels.csv"], ["compare", what, what, "--data", files / "labels.csv"]):
+            text = refused(*call, "--metrics", "brier")
+            assert "brier needs the confidence in each answer, and that to example 'r0' has none" in text
+            assert runs_in(place) == ["mine.jsonl"]
+
+
+def test_scores_of_an_answers_file_are_numbers(files: Path, place: Path) -> None:
+    (place / "mine.jsonl").write_text(json.dumps({"example_id": "r0", "text": "x", "scores": {"confidence": "0.8"}}))
+    text = refused("evaluate", "mine.jsonl", files / "labels.csv")
+    assert 'mine.jsonl:1: not an answer (scores is {"confidence": "0.8"}, not an object of numbers)' in text
+
+
 # --------------------------------------------------------------------------------------------------------- answer
 
 

@@ -75,8 +75,10 @@ def metrics_for(task: Task, names: Sequence[str], examples: Sequence[Example]) -
 
 
 def _settings(metric: str, task: Task, examples: Sequence[Example]) -> dict[str, Any]:
-    if metric == "macro_f1" and task.labels:
+    if metric in ("macro_f1", "mcc") and task.labels:
         return {"labels": task.labels}
+    if metric in ("ece", "brier"):
+        return {"as_labels": bool(task.labels)}
     if metric == "bleu":
         return {"tokenize": tokenizer_for(text for example in examples for text in example.references)}
     return {}
@@ -108,7 +110,18 @@ def require_measurable(examples: Sequence[Example], metrics: Sequence[Metric]) -
     """
     for example in examples:
         for metric in metrics:
-            metric.measure(example, Answer(example.id, "", "stop"))
+            metric.measure(example, Answer(example.id, "", "stop", {"confidence": 0.0}))
+
+
+def require_confidence(answerer: Answerer, examples: Sequence[Example], metrics: Sequence[Metric]) -> None:
+    """Let the first row be answered, where a metric needs a confidence, so that all others are not in vain.
+
+    Raises:
+        DataError: if the answer comes without one.
+    """
+    asked = [metric for metric in metrics if getattr(metric, "needs_confidence", False)]
+    for answer in answerer.answer(examples[:1]) if asked else ():
+        asked[0].measure(examples[0], answer)
 
 
 def require_some_answer(answers: Sequence[Answer], run: RunDirectory) -> str:

@@ -16,6 +16,7 @@ from luthier.stages.asking import (
     metrics_for,
     open_for,
     read_for,
+    require_confidence,
     require_measurable,
     require_some_answer,
     task_for,
@@ -55,6 +56,7 @@ def run(config: Config, run: RunDirectory) -> None:
     )
     warn_of_learned_rows(config.answerer, examples, run.listener)
     answerer = open_for(config.answerer, examples, config.precision, run.listener)
+    require_confidence(answerer, examples, metrics)
     answers = collect_answers(answerer, examples, run, "answers")
     if note := require_some_answer(answers, run):
         run.listener.say(escape(note))

@@ -11,7 +11,8 @@ answer that failed scores as wrong and is never dropped. Beside the protocol's a
 
 Metrics with parts worth showing (precision and recall, classes) also have `details(rows)`. Where a row alone scores
 otherwise than a corpus of one row does, `of_each(rows)` says how; where a figure is only comparable with what it was
-counted by, `signature(rows)` says that.
+counted by, `signature(rows)` says that. `unit` is "number" where a value is no share, and reports do not write it in
+percent; `needs_confidence` is true where `measure` needs answers with a confidence in their `scores`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ METRICS: Table[type[Metric]] = Table(
         "exact_match": "luthier.evaluation.metrics.exact_match:ExactMatch",
         "accuracy": "luthier.evaluation.metrics.classification:Accuracy",
         "macro_f1": "luthier.evaluation.metrics.classification:MacroF1",
+        "mcc": "luthier.evaluation.metrics.classification:Mcc",
         "token_f1": "luthier.evaluation.metrics.token_f1:TokenF1",
         "rouge1": "luthier.evaluation.metrics.rouge:Rouge1",
         "rouge2": "luthier.evaluation.metrics.rouge:Rouge2",
@@ -37,6 +39,8 @@ METRICS: Table[type[Metric]] = Table(
         "chrf": "luthier.evaluation.metrics.translation:Chrf",
         "json_validity": "luthier.evaluation.metrics.json_answers:JsonValidity",
         "json_field_f1": "luthier.evaluation.metrics.json_answers:JsonFieldF1",
+        "ece": "luthier.evaluation.metrics.calibration:Ece",
+        "brier": "luthier.evaluation.metrics.calibration:Brier",
         "empty": "luthier.evaluation.metrics.status:Empty",
         "cut": "luthier.evaluation.metrics.status:Cut",
         "failed": "luthier.evaluation.metrics.status:Failed",
@@ -49,6 +53,7 @@ _TITLES = {
     "exact_match": "exact match",
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
+    "mcc": "MCC",
     "token_f1": "token F1",
     "rouge1": "ROUGE-1 F",
     "rouge2": "ROUGE-2 F",
@@ -57,6 +62,8 @@ _TITLES = {
     "chrf": "chrF",
     "json_validity": "valid JSON",
     "json_field_f1": "field F1",
+    "ece": "ECE",
+    "brier": "Brier score",
     "empty": "empty",
     "cut": "cut",
     "failed": "failed",
