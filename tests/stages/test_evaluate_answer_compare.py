@@ -8,6 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
+import pandas
 import pytest
 from command_line import (
     SETTINGS,
@@ -157,6 +158,32 @@ def test_scores_of_an_answers_file_are_numbers(files: Path, place: Path) -> None
     (place / "mine.jsonl").write_text(json.dumps({"example_id": "r0", "text": "x", "scores": {"confidence": "0.8"}}))
     text = refused("evaluate", "mine.jsonl", files / "labels.csv")
     assert 'mine.jsonl:1: not an answer (scores is {"confidence": "0.8"}, not an object of numbers)' in text
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_row_an_example_is_exported(files: Path, place: Path, form: str) -> None:
+    answers_file(place / "mine.jsonl", right_but({1}) | {"r2": ""})
+    asked = ("mine.jsonl", files / "labels.csv", "--metrics", "accuracy,empty", "--export", form)
+    called = done("evaluate", *asked, "--json")
+    path = place / "runs" / "1" / f"rows.{form}"
+    assert called.json["export"] == path.name
+    assert f"runs/1/rows.{form}" in called.said
+    table = pandas.read_csv(path, keep_default_na=False) if form == "csv" else pandas.read_parquet(path)
+    assert list(table.columns) == ["id", "prompt", "reference", "answer", "finish", "accuracy", "empty"]
+    assert list(table.id) == [row["id"] for row in label_rows()]
+    assert list(table.reference) == [row["label"] for row in label_rows()]
+    assert table.iloc[1].tolist() == ["r1", label_rows()[1]["text"], "shipping", "nonsense", "stop", 0.0, 0.0]
+    assert table.iloc[2].tolist()[3:] == ["", "stop", 0.0, 1.0]
+    assert table.accuracy.mean() == called.json["scores"]["scores"]["accuracy"]["value"] == 58 / 60
+
+
+def test_an_unknown_export_is_refused_before_anything_is_done(files: Path, place: Path) -> None:
+    answers_file(place / "mine.jsonl", right_but({1}))
+    text = refused("evaluate", "mine.jsonl", files / "labels.csv", "--export", "xlsx")
+    assert "export: Input should be 'csv' or 'parquet' (received 'xlsx')" in text
+    assert runs_in(place) == ["mine.jsonl"]
+    run = public.evaluate("mine.jsonl", files / "labels.csv", export="parquet")
+    assert len(pandas.read_parquet(run.path / "rows.parquet")) == 60
 
 
 # --------------------------------------------------------------------------------------------------------- answer

@@ -7,6 +7,7 @@ from pydantic import Field
 from luthier.core import config
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import collect_answers
+from luthier.evaluation.export import ExportFormat, evaluation_table, write_table
 from luthier.evaluation.metrics import title_of
 from luthier.evaluation.statistics import Scores
 from luthier.reporting.blocks import Block, Column, Row, Table
@@ -34,6 +35,9 @@ class Config(config.Config):
     data: DataConfig
     metrics: list[str] = Field(default_factory=list, description="names of metrics; the task's by default")
     precision: str = Field("auto", description="fp32, bf16, or auto: bf16 where the machine computes in it")
+    export: ExportFormat | None = Field(
+        None, description="write a table with a row an example, rows.csv or rows.parquet"
+    )
 
 
 def run(config: Config, run: RunDirectory) -> None:
@@ -73,4 +77,8 @@ def run(config: Config, run: RunDirectory) -> None:
         glossary=GLOSSARY,
     )
     run.listener.show(Row("report", f"`{escape(str(run.path / 'report.html'))}`"))
+    if config.export:
+        path = write_table(evaluation_table(examples, answers, scores), run.path / f"rows.{config.export}")
+        run.update(export=path.name)
+        run.listener.show(Row("rows", f"`{escape(str(path))}`"))
     run.finish({"metric": scores.names[0], "value": scores.value(scores.names[0])})
