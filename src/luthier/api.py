@@ -94,13 +94,14 @@ class Run:
         manifest = self.directory.manifest
         scores = {
             name: {
-                m: {"value": i.value, "low": i.low, "high": i.high, "rows": len(s)}
+                m: {"value": i.value, "low": i.low, "high": i.high, "rows": len(s)} | signature
                 for m in s.names
                 for i in [s.interval(m)]
+                for signature in [{"signature": s.signature(m)} if s.signature(m) else {}]
             }
             for name, s in self.scores_of().items()
         }
-        kept = ("stage", "status", "chosen", "verdict", "data", "model", "answers")
+        kept = ("stage", "status", "chosen", "verdict", "data", "model", "answers", "export")
         return {"run": str(self.path), **{k: manifest[k] for k in kept if k in manifest}, "scores": scores}
 
     def __repr__(self) -> str:
@@ -325,6 +326,7 @@ def evaluate(
     read: dict[str, Any] | None = None,
     kind: str | None = None,
     precision: str = "auto",
+    export: str | None = None,
     **running: Any,
 ) -> Run:
     """Score a run, a model or a file of finished answers on labelled rows.
@@ -336,6 +338,7 @@ def evaluate(
         read: How to read the file; a run knows it.
         kind: Kind of task; guessed if left out.
         precision: fp32, bf16, or auto.
+        export: "csv" or "parquet", to write a table with a row an example into the run directory too.
         running: run, overwrite, listener, stop (see `start`).
     """
     _require_there(what)
@@ -344,6 +347,7 @@ def evaluate(
         "data": data_section(data, read, kind, 0),
         "metrics": list(metrics),
         "precision": precision,
+        "export": export,
     }
     return start("evaluate", config_class("evaluate").parse(values, "evaluate"), **running)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
 
+import pandas
 import pytest
 from command_line import (
     SETTINGS,
@@ -91,6 +93,97 @@ def test_an_answer_that_is_missing_counts_as_failed_and_is_told(files: Path, pla
     assert called.json["scores"]["scores"]["failed"]["value"] == 2 / 60
     said = " ".join(called.err.split())
     assert "mine.jsonl: 2 rows have no answer and count as failed and 1 answers are to no row." in said
+
+
+def test_bleu_is_shown_with_its_signature(place: Path) -> None:
+    write_rows(place / "rows.csv", [{"id": f"r{i}", "text": f"say {i}", "said": f"I say {i} again"} for i in range(9)])
+    texts = {f"r{i}": f"I say {i} again" if i else "I say nothing" for i in range(9)}
+    answers_file(place / "mine.jsonl", texts)
+    reading = ("rows.csv", "--answer", "said", "--kind", "translation", "--metrics", "bleu,chrf")
+    called = done("evaluate", "mine.jsonl", *reading, "--json")
+    found = called.json["scores"]["scores"]["bleu"]
+    assert re.fullmatch(r"nrefs:1\|case:mixed\|eff:no\|tok:13a\|smooth:exp\|version:2\.[\d.]+", found["signature"])
+    assert f"BLEU{found['signature']} (sacrebleu)" in page_text(place / "runs" / "1")
+    assert "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp" in "".join(called.err.split())
+    # 8 answers of 4 words are right; the ninth has 2 of 3 words, 1 of 2 pairs, 0 of 1 triple, and is a word short.
+    precisions = 34 / 35 * 25 / 26 * 16 / 17 * 8 / 8
+    assert found["value"] == pytest.approx(precisions**0.25 * math.exp(1 - 36 / 35))
+    chrf = called.json["scores"]["scores"]["chrf"]
+    assert "|nc:6|" in chrf["signature"]
+    assert 0.4 < chrf["low"] < 0.9 < chrf["value"] < chrf["high"]
+    answers_file(place / "right.jsonl", {f"r{i}": f"I say {i} again" for i in range(9)})
+    said = done("compare", "mine.jsonl", "right.jsonl", "--data", *reading).said
+    assert "eff:yes|nc:6|nw:0" in "".join(said.split())
+    assert "No difference is shown between right.jsonl and mine.jsonl: BLEU 1.000 against 0.9" in said
+
+
+def test_references_without_spaces_are_cut_into_characters(place: Path) -> None:
+    write_rows(place / "rows.jsonl", [{"id": f"r{i}", "text": f"say {i}", "said": f"我说{i}次你好"} for i in range(9)])
+    answers_file(place / "mine.jsonl", {f"r{i}": f"我说{i}次你们好" for i in range(9)})
+    reading = ("--answer", "said", "--kind", "translation", "--metrics", "bleu")
+    found = done("evaluate", "mine.jsonl", "rows.jsonl", *reading, "--json").json["scores"]["scores"]["bleu"]
+    assert "tok:zh" in found["signature"]
+    assert found["value"] > 0.5
+
+
+def test_calibration_of_answers_with_a_confidence(files: Path, place: Path) -> None:
+    """54 of 60 are right at a confidence of 0.75, so the two are 15 points apart."""
+    lines = [
+        {"example_id": i, "text": text, "scores": {"confidence": 0.75}} for i, text in right_but(set(range(6))).items()
+    ]
+    (place / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    asked = ("mine.jsonl", files / "labels.csv", "--metrics", "ece,brier,mcc", "--kind", "classification")
+    called = done("evaluate", *asked, "--json")
+    scores = called.json["scores"]["scores"]
+    assert scores["ece"]["value"] == pytest.approx(0.15)
+    assert scores["brier"]["value"] == pytest.approx((54 * 0.0625 + 6 * 0.5625) / 60)
+    assert 0.7 < scores["mcc"]["low"] < scores["mcc"]["value"] < scores["mcc"]["high"] < 1
+    assert "0.15 [0." in page_text(place / "runs" / "1")
+    text = refused("compare", "mine.jsonl", "mine.jsonl", "--data", files / "labels.csv", "--metrics", "bries")
+    assert "Did you mean 'brier'?" in text
+
+
+def test_without_a_confidence_calibration_is_refused_before_all_rows_are_answered(
+    files: Path, model: Path, place: Path
+) -> None:
+    answers_file(place / "mine.jsonl", right_but(set()))
+    for what in ("mine.jsonl", model):
+        for call in (["evaluate", what, files / "labels.csv"], ["compare", what, what, "--data", files / "labels.csv"]):
+            text = refused(*call, "--metrics", "brier")
+            assert "brier needs the confidence in each answer, and that to example 'r0' has none" in text
+            assert runs_in(place) == ["mine.jsonl"]
+
+
+def test_scores_of_an_answers_file_are_numbers(files: Path, place: Path) -> None:
+    (place / "mine.jsonl").write_text(json.dumps({"example_id": "r0", "text": "x", "scores": {"confidence": "0.8"}}))
+    text = refused("evaluate", "mine.jsonl", files / "labels.csv")
+    assert 'mine.jsonl:1: not an answer (scores is {"confidence": "0.8"}, not an object of numbers)' in text
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_row_an_example_is_exported(files: Path, place: Path, form: str) -> None:
+    answers_file(place / "mine.jsonl", right_but({1}) | {"r2": ""})
+    asked = ("mine.jsonl", files / "labels.csv", "--metrics", "accuracy,empty", "--export", form)
+    called = done("evaluate", *asked, "--json")
+    path = place / "runs" / "1" / f"rows.{form}"
+    assert called.json["export"] == path.name
+    assert f"runs/1/rows.{form}" in called.said
+    table = pandas.read_csv(path, keep_default_na=False) if form == "csv" else pandas.read_parquet(path)
+    assert list(table.columns) == ["id", "prompt", "reference", "answer", "finish", "accuracy", "empty"]
+    assert list(table.id) == [row["id"] for row in label_rows()]
+    assert list(table.reference) == [row["label"] for row in label_rows()]
+    assert table.iloc[1].tolist() == ["r1", label_rows()[1]["text"], "shipping", "nonsense", "stop", 0.0, 0.0]
+    assert table.iloc[2].tolist()[3:] == ["", "stop", 0.0, 1.0]
+    assert table.accuracy.mean() == called.json["scores"]["scores"]["accuracy"]["value"] == 58 / 60
+
+
+def test_an_unknown_export_is_refused_before_anything_is_done(files: Path, place: Path) -> None:
+    answers_file(place / "mine.jsonl", right_but({1}))
+    text = refused("evaluate", "mine.jsonl", files / "labels.csv", "--export", "xlsx")
+    assert "export: Input should be 'csv' or 'parquet' (received 'xlsx')" in text
+    assert runs_in(place) == ["mine.jsonl"]
+    run = public.evaluate("mine.jsonl", files / "labels.csv", export="parquet")
+    assert len(pandas.read_parquet(run.path / "rows.parquet")) == 60
 
 
 # --------------------------------------------------------------------------------------------------------- answer

@@ -11,9 +11,15 @@ from luthier.cli.session import perform
 
 EXAMPLES = (
     "Examples:\n\n  luthier evaluate runs/1 new_tickets.csv\n\n  luthier evaluate smollm2-135m-instruct tickets.csv\n\n"
-    "  luthier evaluate answers.jsonl tickets.csv --metrics exact_match"
+    "  luthier evaluate answers.jsonl tickets.csv --metrics exact_match\n\n"
+    "  luthier evaluate runs/1 new_tickets.csv --export csv"
 )
 Metrics = Annotated[str, typer.Option("--metrics", help="Names, separated by commas. [default: those of the task]")]
+Export = Annotated[
+    str | None,
+    typer.Option("--export", metavar="csv|parquet", help="Also write a table with a row an example: rows.csv or "
+                 "rows.parquet in the run directory."),
+]  # fmt: skip
 
 
 def evaluate(
@@ -23,6 +29,7 @@ def evaluate(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Rows with right answers.")],
     metrics: Metrics = "",
     precision: options.Precision = "auto",
+    export: Export = None,
     run: options.RunPath = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -39,6 +46,7 @@ def evaluate(
 
     read = options.reading(prompt, answer, system, cluster, id, None, skip_bad)
     settings: dict[str, Any] = {"metrics": names(metrics), "read": read, "kind": kind, "precision": precision}
+    settings["export"] = export
     running: dict[str, Any] = {"run": run, "overwrite": overwrite}
     perform(
         as_json,

@@ -128,6 +128,11 @@ def _parse_answer(value: Any) -> Answer:
         raise ValueError(f"text is {json.dumps(value['text'])[:40]}, not a text")
     if value.get("finish", "stop") not in get_args(Finish):
         raise ValueError(f"finish is {json.dumps(value['finish'])}, not one of {', '.join(get_args(Finish))}")
+    scores = value.get("scores", {})
+    if not isinstance(scores, dict) or any(
+        isinstance(x, bool) or not isinstance(x, int | float) for x in scores.values()
+    ):
+        raise ValueError(f"scores is {json.dumps(scores)[:40]}, not an object of numbers")
     try:
         return Answer.from_json(value)
     except (TypeError, AttributeError) as error:

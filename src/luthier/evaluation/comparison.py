@@ -23,7 +23,7 @@ from luthier.evaluation.metrics import identity_of
 from luthier.evaluation.statistics.evidence import evidence_of_pair, is_shown
 from luthier.evaluation.statistics.intervals import Interval, is_binary
 from luthier.evaluation.statistics.over_seeds import evidence_over_seeds
-from luthier.evaluation.statistics.resampling import RESAMPLES, Floats, bounds_of
+from luthier.evaluation.statistics.resampling import RESAMPLES, Floats, bounds_of, values_of_each
 from luthier.evaluation.statistics.scores import Scores
 from luthier.evaluation.statistics.significance import holm
 
@@ -269,9 +269,7 @@ def _of_each_run(group: Sequence[Scores], metric: str) -> tuple[float, ...]:
 
 def _gains(measure: Metric, base: Sequence[Floats], candidate: Sequence[Floats]) -> Floats:
     """Return by how much the candidate scores better on each example `[n]`, on the mean over its runs."""
-    first, second = (
-        np.mean([measure.value(rows[:, None, :]) for rows in group], axis=0) for group in (base, candidate)
-    )
+    first, second = (np.mean([values_of_each(measure, rows) for rows in group], axis=0) for group in (base, candidate))
     gains: Floats = second - first
     return gains if measure.higher_is_better else -gains
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from luthier.core.errors import DataError
 from luthier.core.listener import Listener
@@ -18,6 +19,7 @@ from luthier.data.sources import Dataset, read_examples
 from luthier.data.tasks import Task, guess_task
 from luthier.evaluation.answerers import FinishedAnswers, Prompted
 from luthier.evaluation.metrics import build_metric
+from luthier.evaluation.metrics.translation import tokenizer_for
 from luthier.evaluation.opening import (
     answers_file,
     examples_of,
@@ -66,11 +68,20 @@ def task_for(answerer: str, examples: Sequence[Example], kind: str | None) -> Ta
     return guess_task(examples, kind)
 
 
-def metrics_for(task: Task, names: Sequence[str]) -> list[Metric]:
-    """Build the metrics asked for, or the task's own and how answers end."""
+def metrics_for(task: Task, names: Sequence[str], examples: Sequence[Example]) -> list[Metric]:
+    """Build the metrics asked for, or the task's own and how answers end, with settings that fit the rows."""
     chosen = names or [*task.metrics, "empty", "cut", "failed"]
-    labels = {"labels": task.labels} if task.labels else {}
-    return [build_metric(name, **(labels if name == "macro_f1" else {})) for name in chosen]
+    return [build_metric(name, **_settings(name, task, examples)) for name in chosen]
+
+
+def _settings(metric: str, task: Task, examples: Sequence[Example]) -> dict[str, Any]:
+    if metric in ("macro_f1", "mcc") and task.labels:
+        return {"labels": task.labels}
+    if metric in ("ece", "brier"):
+        return {"as_labels": bool(task.labels)}
+    if metric == "bleu":
+        return {"tokenize": tokenizer_for(text for example in examples for text in example.references)}
+    return {}
 
 
 def open_for(spec: str, examples: Sequence[Example], precision: str, listener: Listener) -> Answerer:
@@ -99,7 +110,18 @@ def require_measurable(examples: Sequence[Example], metrics: Sequence[Metric]) -
     """
     for example in examples:
         for metric in metrics:
-            metric.measure(example, Answer(example.id, "", "stop"))
+            metric.measure(example, Answer(example.id, "", "stop", {"confidence": 0.0}))
+
+
+def require_confidence(answerer: Answerer, examples: Sequence[Example], metrics: Sequence[Metric]) -> None:
+    """Let the first row be answered, where a metric needs a confidence, so that all others are not in vain.
+
+    Raises:
+        DataError: if the answer comes without one.
+    """
+    asked = [metric for metric in metrics if getattr(metric, "needs_confidence", False)]
+    for answer in answerer.answer(examples[:1]) if asked else ():
+        asked[0].measure(examples[0], answer)
 
 
 def require_some_answer(answers: Sequence[Answer], run: RunDirectory) -> str:

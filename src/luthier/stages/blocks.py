@@ -51,7 +51,19 @@ Judgement = tuple[Mark, str]
 def score_cell(scores: Scores, metric: str, emphasis: bool = False) -> Cell:
     """Return a score with its interval."""
     found = scores.interval(metric)
-    return Cell(Interval(found.value, found.low, found.high, "share"), emphasis=emphasis)
+    return Cell(Interval(found.value, found.low, found.high, unit_of(scores, metric)), emphasis=emphasis)
+
+
+def unit_of(scores: Scores, metric: str) -> Unit:
+    """Return how a metric's scores are written: as shares of 1, in percent, unless it says otherwise."""
+    unit: Unit = getattr(scores.metric(metric), "unit", "share")
+    return unit
+
+
+def signature_rows(scores: Scores, names: Sequence[str]) -> list[Row]:
+    """Say with what settings scores were counted that are only comparable with others counted so."""
+    signatures = [(name, scores.signature(name)) for name in names]
+    return [Row(title_of(name), f"`{escape(text)}` (sacrebleu)") for name, text in signatures if text]
 
 
 def data_row(material: Material, parts: Parts) -> Row:

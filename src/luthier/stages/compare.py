@@ -23,9 +23,17 @@ from luthier.evaluation.statistics import Scores
 from luthier.evaluation.statistics.over_seeds import score_over_seeds
 from luthier.reporting.blocks import Cell, CellLike, Column, Interval, Row, Table
 from luthier.reporting.inline import escape
-from luthier.reporting.quantities import percent
-from luthier.stages.asking import metrics_for, open_for, read_for, require_measurable, task_for, warn_of_learned_rows
-from luthier.stages.blocks import score_cell
+from luthier.reporting.quantities import quantity
+from luthier.stages.asking import (
+    metrics_for,
+    open_for,
+    read_for,
+    require_confidence,
+    require_measurable,
+    task_for,
+    warn_of_learned_rows,
+)
+from luthier.stages.blocks import score_cell, signature_rows, unit_of
 from luthier.stages.material import DataConfig
 
 _BATCH = 64
@@ -133,12 +141,13 @@ def _measured(
     """Let all answer the rows; returns their scores, and the metrics to compare by."""
     dataset = read_for(next((s for s in specs if RunDirectory.is_run(Path(s))), specs[0]), section)
     task = task_for(specs[0], dataset.examples, section.kind)
-    built = metrics_for(task, metrics)
+    built = metrics_for(task, metrics, dataset.examples)
     require_measurable(dataset.examples, built)
     scores = {}
     for spec in specs:
         warn_of_learned_rows(spec, dataset.examples, listener)
         answerer = open_for(spec, dataset.examples, precision, listener)
+        require_confidence(answerer, dataset.examples, built)
         with listener.track(f"answering ({spec})", len(dataset), "rows") as progress:
             answers = []
             for chunk in _chunks(dataset.examples):
@@ -176,6 +185,8 @@ def _show(
         [",".join(one.answerer for one in group), *(_cell(group, name) for name in names)] for group in measured
     ]
     listener.show(Table(columns, rows))
+    for signature in signature_rows(measured[0][0], names):
+        listener.show(signature)
     listener.show(Row("verdict", [escape(comparison.sentence()) for comparison in comparisons]))
 
 
@@ -187,5 +198,6 @@ def _cell(group: Sequence[Scores], metric: str) -> Cell:
     rows = [rows_in_order(first, one, metric) for one in group]
     found = score_over_seeds(first.metric(metric), rows, first.codes)
     values = [one.value(metric) for one in group]
-    note = f"{len(group)} seeds, {percent(min(values))} to {percent(max(values))}"
-    return Cell(Interval(found.value, found.low, found.high, "share"), note=note)
+    unit = unit_of(first, metric)
+    note = f"{len(group)} seeds, {quantity(min(values), unit)} to {quantity(max(values), unit)}"
+    return Cell(Interval(found.value, found.low, found.high, unit), note=note)

@@ -69,7 +69,8 @@ class Evaluated:
                 f"The rows that {self.title} answered have no right answers, so none can be called wrong. Look at the "
                 "answers themselves: luthier show RUN answers."
             )
-        measured = Scores.measure(self.title, self.examples, self.answers, metrics_for(self.task, [self.task.metric]))
+        metrics = metrics_for(self.task, [self.task.metric], self.examples)
+        measured = Scores.measure(self.title, self.examples, self.answers, metrics)
         return [float(score) for score in measured.frame()[self.task.metric]]
 
     @cached_property

@@ -10,6 +10,7 @@ from luthier.core.types import Answer, Example, user
 from luthier.evaluation.metrics import build_metric
 from luthier.evaluation.metrics.classification import MacroF1, normalize_label
 from luthier.evaluation.metrics.json_answers import FieldAccuracy, JsonFieldF1, field_accuracies
+from luthier.evaluation.statistics.resampling import values_of_each
 
 
 def measure(metric: str, text: str, *references: str, **settings: object) -> tuple[float, ...]:
@@ -156,3 +157,83 @@ def test_accuracy_field_by_field() -> None:
     found = field_accuracies([(example, Answer("1", text, "stop")) for text in answers])
     assert found == {"name": FieldAccuracy(1, 2), "items[].price": FieldAccuracy(1, 4)}
     assert found["items[].price"].share == 0.25
+
+
+# ------------------------------------------------------------------------------------------------ correlation
+
+
+def correlation(pairs: list[tuple[str, str]], labels: tuple[str, ...] = ("yes", "no")) -> float:
+    rows = [measure("mcc", found, right, labels=labels) for right, found in pairs]
+    return float(build_metric("mcc", labels=labels).value(np.array(rows)))
+
+
+def test_correlation_of_two_labels_is_phi() -> None:
+    pairs = [("yes", "yes")] * 5 + [("yes", "no")] * 2 + [("no", "yes")] * 1 + [("no", "no")] * 4
+    assert correlation(pairs) == pytest.approx((5 * 4 - 1 * 2) / (6 * 7 * 5 * 6) ** 0.5)
+    assert correlation([("yes", "no"), ("no", "yes")]) == -1.0
+    assert correlation([("yes", "yes"), ("no", "yes")]) == 0.0  # one answer to everything tells nothing
+    assert correlation([("yes", "yes"), ("yes", "yes")]) == 0.0  # neither do rows with one label
+
+
+def test_answers_that_are_no_label_are_one_more_that_is_never_right() -> None:
+    # t = (2, 1), p = (1, 1) and 1 without a label: (2 * 3 - (2 + 1)) / sqrt((9 - 5) (9 - 1 - 1 - 1)).
+    assert correlation([("yes", "Yes."), ("yes", "perhaps"), ("no", "no")]) == pytest.approx(3 / 24**0.5)
+    assert measure("mcc", "no", "yes", "no", labels=("yes", "no")) == (1, 0, 1, 0, 1)  # any reference will do
+
+
+def test_a_row_alone_is_right_or_wrong_by_correlation() -> None:
+    rows = np.array(
+        [measure("mcc", "yes", "yes", labels=("yes", "no")), measure("mcc", "no", "yes", labels=("yes", "no"))]
+    )
+    assert values_of_each(build_metric("mcc", labels=("yes", "no")), rows).tolist() == [1.0, 0.0]
+
+
+# ------------------------------------------------------------------------------------------------ calibration
+
+
+def confident(metric: str, confidence: float, text: str = "yes", **settings: object) -> tuple[float, ...]:
+    answer = Answer("r3", text, "stop", {"confidence": confidence})
+    return build_metric(metric, **settings).measure(Example("r3", user("?"), ("yes",)), answer)
+
+
+def test_calibration_error_by_hand() -> None:
+    # Bin (0.8, 0.9]: two of three right at 0.9, 0.85, 0.83; bin (0.2, 0.3]: one wrong at 0.3.
+    rows = np.array(
+        [confident("ece", 0.9), confident("ece", 0.85), confident("ece", 0.83, "no"), confident("ece", 0.3, "no")]
+    )
+    expected = 3 / 4 * abs(2 / 3 - (0.9 + 0.85 + 0.83) / 3) + 1 / 4 * 0.3
+    assert float(build_metric("ece").value(rows)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "place"), [(0.0, 0), (0.1, 0), (0.11, 1), (0.3, 2), (0.7, 6), (0.91, 9), (1.0, 9)]
+)
+def test_a_confidence_on_an_edge_belongs_below_it(confidence: float, place: int) -> None:
+    assert np.flatnonzero(confident("ece", confidence, "no" if confidence else "yes")[:10]).tolist() == [place]
+
+
+def test_brier_score_by_hand() -> None:
+    assert confident("brier", 0.8) == pytest.approx((0.04,))
+    assert confident("brier", 0.8, "no") == pytest.approx((0.64,))
+    assert confident("brier", 0.8, "YES.") == pytest.approx((0.64,))
+    assert confident("brier", 0.8, "YES.", as_labels=True) == pytest.approx((0.04,))
+
+
+def test_the_probability_of_the_label_that_was_answered_is_a_confidence() -> None:
+    answer = Answer("1", "Yes.", "stop", {"yes": 0.7, "no": 0.3})
+    example = Example("1", user("?"), ("yes",))
+    assert build_metric("brier", as_labels=True).measure(example, answer) == pytest.approx((0.09,))
+
+
+@pytest.mark.parametrize("name", ["ece", "brier"])
+def test_answers_without_a_confidence_are_refused(name: str) -> None:
+    metric, example = build_metric(name), Example("r3", user("?"), ("yes",))
+    with pytest.raises(DataError, match=rf"^{name} needs .* to example 'r3' has none: it has no scores\. .*0\.83"):
+        metric.measure(example, Answer("r3", "yes", "stop"))
+    with pytest.raises(DataError, match="it has scores of: demonstrations"):
+        metric.measure(example, Answer("r3", "yes", "stop", {"demonstrations": 4.0}))
+    for wrong in (83.0, -0.1, float("nan")):
+        with pytest.raises(
+            DataError, match=r"from 0 to 1; the answer to example 'r3' has .* Divide percentages by 100"
+        ):
+            confident(name, wrong)

@@ -5,11 +5,14 @@ answer that failed scores as wrong and is never dropped. Beside the protocol's a
 
 - `identity`: its name with all settings, what cached scores are keyed by,
 - `reduction`: "mean" where the value is the mean of the rows' first column, "totals" where it depends on the rows only
-  through their mean row (ratios of sums). A metric without the attribute may be any function of its rows; it is
-  resampled row by row, which is slower,
+  through their mean row (ratios of sums), "sums" where it depends on them through their sum. A metric without the
+  attribute may be any function of its rows; it is resampled row by row, which is slower,
 - `bounds`: the smallest and largest value there can be; intervals do not leave them.
 
-Metrics with parts worth showing (precision and recall, classes) also have `details(rows)`.
+Metrics with parts worth showing (precision and recall, classes) also have `details(rows)`. Where a row alone scores
+otherwise than a corpus of one row does, `of_each(rows)` says how; where a figure is only comparable with what it was
+counted by, `signature(rows)` says that. `unit` is "number" where a value is no share, and reports do not write it in
+percent; `needs_confidence` is true where `measure` needs answers with a confidence in their `scores`.
 """
 
 from __future__ import annotations
@@ -27,12 +30,17 @@ METRICS: Table[type[Metric]] = Table(
         "exact_match": "luthier.evaluation.metrics.exact_match:ExactMatch",
         "accuracy": "luthier.evaluation.metrics.classification:Accuracy",
         "macro_f1": "luthier.evaluation.metrics.classification:MacroF1",
+        "mcc": "luthier.evaluation.metrics.classification:Mcc",
         "token_f1": "luthier.evaluation.metrics.token_f1:TokenF1",
         "rouge1": "luthier.evaluation.metrics.rouge:Rouge1",
         "rouge2": "luthier.evaluation.metrics.rouge:Rouge2",
         "rougeL": "luthier.evaluation.metrics.rouge:RougeL",
+        "bleu": "luthier.evaluation.metrics.translation:Bleu",
+        "chrf": "luthier.evaluation.metrics.translation:Chrf",
         "json_validity": "luthier.evaluation.metrics.json_answers:JsonValidity",
         "json_field_f1": "luthier.evaluation.metrics.json_answers:JsonFieldF1",
+        "ece": "luthier.evaluation.metrics.calibration:Ece",
+        "brier": "luthier.evaluation.metrics.calibration:Brier",
         "empty": "luthier.evaluation.metrics.status:Empty",
         "cut": "luthier.evaluation.metrics.status:Cut",
         "failed": "luthier.evaluation.metrics.status:Failed",
@@ -45,12 +53,17 @@ _TITLES = {
     "exact_match": "exact match",
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
+    "mcc": "MCC",
     "token_f1": "token F1",
     "rouge1": "ROUGE-1 F",
     "rouge2": "ROUGE-2 F",
     "rougeL": "ROUGE-L F",
+    "bleu": "BLEU",
+    "chrf": "chrF",
     "json_validity": "valid JSON",
     "json_field_f1": "field F1",
+    "ece": "ECE",
+    "brier": "Brier score",
     "empty": "empty",
     "cut": "cut",
     "failed": "failed",

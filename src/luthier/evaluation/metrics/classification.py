@@ -1,4 +1,4 @@
-"""Classification: accuracy and macro-F1 over answers read as labels."""
+"""Classification: accuracy, macro-F1 and Matthews correlation over answers read as labels."""
 
 from __future__ import annotations
 
@@ -78,9 +78,7 @@ class MacroF1:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", tuple(self.labels))
-        if not self.labels:
-            raise ConfigError("macro_f1 needs the labels: build_metric('macro_f1', labels=('yes', 'no')).")
-        _positions(self.labels)
+        _require_labels(self.name, self.labels)
 
     @property
     def identity(self) -> str:
@@ -122,6 +120,84 @@ class MacroF1:
         total = 2 * counts[..., 0] + counts[..., 1] + counts[..., 2]
         occurs = total > 0
         return np.where(occurs, 2 * counts[..., 0] / np.where(occurs, total, 1.0), 0.0), occurs
+
+
+@dataclass(frozen=True)
+class Mcc:
+    """Matthews correlation of right and given labels (-1 to 1): 1 is all right, 0 no better than chance.
+
+    Gorodkin 2004, "Comparing two K-category assignments by a K-category correlation coefficient": with t and p how
+    often each label is right and given, c right answers of s: (c s - t p) / sqrt((s^2 - t t)(s^2 - p p)); 0 where one
+    label alone is right, or given. Frequent labels do not flatter it as they do accuracy. Answers are read as
+    `Accuracy` reads them; all that are no label, or failed, count as given one more label, which is never right
+    (scikit-learn: `matthews_corrcoef`). Row: right; for each label 1 if it is the right one; for each 1 if it is given.
+
+    Raises:
+        ConfigError: if there are no labels, or two that only differ in case, outer space or final punctuation.
+    """
+
+    labels: tuple[str, ...] = ()
+
+    name = "mcc"
+    higher_is_better = True
+    reduction = "sums"
+    bounds = (-1.0, 1.0)
+    unit = "number"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))
+        _require_labels(self.name, self.labels)
+
+    @property
+    def identity(self) -> str:
+        """Name with all settings."""
+        return identity_text(self.name, labels=self.labels)
+
+    def measure(self, example: Example, answer: Answer) -> tuple[float, ...]:
+        """Return right, the right label and the given one, in one flat row of 0 and 1.
+
+        Raises:
+            DataError: if a reference is not one of the labels.
+        """
+        positions = _positions(self.labels)
+        right = _known(references_of(example, self.name), positions, example, self.labels)
+        found = None if has_failed(answer) else positions.get(normalize_label(answer.text))
+        row = [0.0] * (1 + 2 * len(self.labels))
+        row[0] = float(found in right)
+        row[1 + (found if found is not None and found in right else right[0])] = 1.0
+        if found is not None:
+            row[1 + len(self.labels) + found] = 1.0
+        return tuple(row)
+
+    def value(self, rows: Any) -> Any:
+        """Map rows `[..., n, 1 + 2 L]` to correlations `[...]`."""
+        counts = rows.sum(axis=-2)
+        correct, truth, given = (
+            counts[..., 0],
+            counts[..., 1 : 1 + len(self.labels)],
+            counts[..., 1 + len(self.labels) :],
+        )
+        total = truth.sum(axis=-1)
+        no_label = total - given.sum(axis=-1)
+        of_truth = total**2 - (truth**2).sum(axis=-1)
+        of_given = total**2 - (given**2).sum(axis=-1) - no_label**2
+        both = of_truth * of_given
+        defined = both > 1e-12 * total**4  # means over samples are no whole numbers: zero may be off in the last digit
+        found = (correct * total - (truth * given).sum(axis=-1)) / np.sqrt(np.where(defined, both, 1.0))
+        return np.clip(np.where(defined, found, 0.0), -1.0, 1.0)
+
+    def of_each(self, rows: Any) -> Any:
+        """Map rows `[n, 1 + 2 L]` to 1 for a right answer and 0 for a wrong one: one row has no correlation."""
+        return rows[:, 0]
+
+
+def _require_labels(metric: str, labels: tuple[str, ...]) -> None:
+    if not labels:
+        raise ConfigError(
+            f"{metric} needs the labels: build_metric('{metric}', labels=('yes', 'no')). Rows of another kind of task "
+            "than classification have none; --kind says it where it was guessed wrong."
+        )
+    _positions(labels)
 
 
 @lru_cache(maxsize=64)

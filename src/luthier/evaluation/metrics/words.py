@@ -98,3 +98,16 @@ def space_out_characters(text: str) -> str:
     if text.isascii():
         return text
     return "".join(f" {char} " if _kind(char) == "character" else char for char in unify(text))
+
+
+def share_without_spaces(text: str) -> tuple[float, float]:
+    """Return which shares of a text's letters and digits are Chinese characters, and of other scripts without spaces.
+
+    0 to 1 each; a text without letters has neither.
+    """
+    kinds = [(_kind(char), char) for char in unify(text).lower()]
+    known = [(kind, char) for kind, char in kinds if kind != "gap" or char.isalpha()]
+    characters = [char for kind, char in known if kind == "character"]
+    chinese = sum(unicodedata.name(char, "").startswith("CJK") for char in characters)
+    total = max(len(known), 1)
+    return chinese / total, (len(characters) - chinese) / total

@@ -1,8 +1,8 @@
 """Resampling by cluster: a statistic as a function of how often each cluster is drawn.
 
 Rows of one cluster (one passage, one customer) stand or fall together, so clusters are drawn, not rows. Metrics that
-depend on their rows through the mean row only (`reduction` "mean" or "totals") need one matrix product for all
-resamples; any other metric is computed resample by resample.
+depend on their rows through the mean row or the sum of rows (`reduction` "mean", "totals" or "sums") need one matrix
+product for all resamples; any other metric is computed resample by resample.
 
 C clusters, R resamples, n rows, k statistics a row.
 """
@@ -44,9 +44,9 @@ def cluster_sums(rows: Floats, codes: Integers) -> Floats:
     return sums
 
 
-def depends_on_mean_row(metric: Metric) -> bool:
-    """Say whether a metric's value depends on its rows through their mean alone."""
-    return getattr(metric, "reduction", None) in ("mean", "totals")
+def depends_on_sums(metric: Metric) -> bool:
+    """Say whether a metric's value depends on its rows through their sum and number alone."""
+    return getattr(metric, "reduction", None) in ("mean", "totals", "sums")
 
 
 def is_mean(metric: Metric) -> bool:
@@ -61,14 +61,27 @@ def bounds_of(metric: Metric) -> tuple[float, float]:
 
 
 def value_of_sums(metric: Metric, sums: Floats) -> Floats:
-    """Map sums with their row counts `[..., k + 1]` to values `[...]`, for a metric that depends on the mean row."""
-    values: Floats = np.asarray(metric.value((sums[..., :-1] / sums[..., -1:])[..., None, :]))
+    """Map sums with their row counts `[..., k + 1]` to values `[...]`, for a metric that depends on these alone.
+
+    One row stands for all: their sum for metrics that are not the same for twice the counts (smoothed BLEU), else
+    their mean.
+    """
+    by_sum = getattr(metric, "reduction", None) == "sums"
+    rows = sums[..., :-1] if by_sum else sums[..., :-1] / sums[..., -1:]
+    values: Floats = np.asarray(metric.value(rows[..., None, :]))
+    return values
+
+
+def values_of_each(metric: Metric, rows: Floats) -> Floats:
+    """Return the score of each of the rows `[n, k]` alone: `[n]`."""
+    own: Any = getattr(metric, "of_each", None)
+    values: Floats = np.asarray(own(rows) if own else metric.value(rows[:, None, :]), dtype=np.float64)
     return values
 
 
 def statistic_of(metric: Metric, rows: Floats, codes: Integers) -> Statistic:
     """Return a metric's value as a function of cluster counts, for rows `[n, k]` of the clusters `codes` `[n]`."""
-    if depends_on_mean_row(metric):
+    if depends_on_sums(metric):
         sums = cluster_sums(rows, codes)
         return lambda counts: value_of_sums(metric, counts @ sums)
 

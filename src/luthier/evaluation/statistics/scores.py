@@ -14,7 +14,7 @@ from luthier.core.types import Answer, Example
 from luthier.evaluation.metrics import build_metric, identity_of, settings_of
 from luthier.evaluation.metrics.rows import without_its_thoughts
 from luthier.evaluation.statistics.intervals import Interval, score_interval
-from luthier.evaluation.statistics.resampling import RESAMPLES, Floats, Integers, cluster_codes
+from luthier.evaluation.statistics.resampling import RESAMPLES, Floats, Integers, cluster_codes, values_of_each
 
 if TYPE_CHECKING:
     import pandas
@@ -99,6 +99,11 @@ class Scores:
         found = self.metric(metric)
         return found.details(self.rows[metric]) if hasattr(found, "details") else {}
 
+    def signature(self, metric: str) -> str:
+        """Return what a score is only comparable with (sacrebleu's signature); empty for a metric that needs none."""
+        found: Any = self.metric(metric)
+        return str(found.signature(self.rows[metric])) if hasattr(found, "signature") else ""
+
     def interval(self, metric: str, level: float = 0.95, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
         """Return the score by one metric with its interval (see `luthier.evaluation.statistics.intervals`)."""
         return score_interval(self.metric(metric), self.rows[metric], self.codes, level, resamples, seed)
@@ -113,7 +118,7 @@ class Scores:
             "finish": self.finishes,
         }
         for metric in self.metrics:
-            columns[metric.name] = np.asarray(metric.value(self.rows[metric.name][:, None, :]))
+            columns[metric.name] = values_of_each(metric, self.rows[metric.name])
         return pandas.DataFrame(columns)
 
     def to_json(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from luthier.evaluation.statistics.resampling import (
     Floats,
     Integers,
     cluster_sums,
-    depends_on_mean_row,
+    depends_on_sums,
     is_mean,
     value_of_sums,
 )
@@ -137,7 +137,7 @@ def _swapper(metric: Metric, base: Floats, candidate: Floats, codes: Integers) -
     """Return the difference as a function of swaps, and the number of clusters whose swap changes anything."""
     if is_mean(metric):
         base, candidate = base[:, :1], candidate[:, :1]
-    if depends_on_mean_row(metric):
+    if depends_on_sums(metric):
         first, second = cluster_sums(base, codes), cluster_sums(candidate, codes)
         change = second - first
         # A cluster that moves nothing would only double every tie.
