@@ -90,6 +90,7 @@ def test_preview_marks_what_is_trained_where_there_is_no_colour(files: Path, mod
         ("metrics", {"exact_match", "accuracy", "macro_f1", "token_f1", "rougeL", "json_field_f1", "json_validity"}),
         ("strategies", {"zero_shot"}),
         ("formats", {"csv", "json", "jsonl", "parquet"}),
+        ("cleaning", {"exact_duplicates", "near_duplicates", "length", "repetition", "language", "personal_data"}),
         ("baselines", {"most_frequent", "tfidf"}),
         ("models", {"smollm2-135m-instruct", "gemma-3-270m"}),
     ],

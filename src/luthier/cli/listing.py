@@ -15,7 +15,9 @@ EXAMPLES = "Examples:\n\n  luthier list metrics\n\n  luthier list models --json"
 def list_(
     what: Annotated[
         str,
-        typer.Argument(metavar="WHAT", help="adapters, objectives, metrics, strategies, formats, baselines or models."),
+        typer.Argument(
+            metavar="WHAT", help="adapters, objectives, metrics, strategies, formats, cleaning, baselines or models."
+        ),
     ],
     as_json: options.Json = False,
 ) -> None:

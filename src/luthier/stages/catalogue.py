@@ -9,6 +9,7 @@ from luthier.adapters import ADAPTERS
 from luthier.adapters.lora import Lora
 from luthier.core.errors import unknown_name
 from luthier.core.registry import Table
+from luthier.data.cleaning import RULES
 from luthier.data.formats import FORMATS
 from luthier.evaluation.metrics import METRICS
 from luthier.evaluation.model_free import BASELINES
@@ -31,6 +32,7 @@ TABLES: dict[str, Table[Any]] = {
     "strategies": STRATEGIES,
     "demonstrations": DEMONSTRATIONS,
     "formats": FORMATS,
+    "cleaning": RULES,
     "baselines": BASELINES,
 }
 
