@@ -32,7 +32,7 @@ def check(
     id: options.Id = None,
     split: options.Split = None,
 ) -> None:
-    """Name the dialect, all bad rows, the task, lengths, near-duplicates, parts. Exit status 1 if anything is wrong."""
+    """Name the dialect, all bad rows, the task, parts, lengths, variety. Exit status 1 if anything is wrong."""
     read = options.reading(prompt, answer, system, cluster, id, split, skip_bad=True)
     found: dict[str, Any] = {}
 
@@ -74,7 +74,7 @@ def preview(
     epilog="Examples:\n\n  luthier data clean tickets.csv\n\n"
     "  luthier data clean tickets.csv --dry-run --rules default,language\n\n"
     "  luthier data clean tickets.csv length.fewest_words=5 length.most_words=500\n\n"
-    "  luthier data clean tickets.csv -o shared.csv --rules default,personal_data personal_data.regions=[DE]",
+    "  luthier data clean tickets.csv -o shared.csv --rules default,personal_data 'personal_data.regions=[DE]'",
 )
 def clean(
     data: Annotated[str, typer.Argument(metavar="FILE", help="CSV, JSON, JSON Lines or Parquet.")],

@@ -65,7 +65,7 @@ def data_row(material: Material, parts: Parts) -> Row:
         f"{sizes['tune']} to tune | {sizes['choose']} to choose | **{sizes['confirm']} to confirm**, unseen until "
         "the end",
         *map(escape, parts.notes),
-        escape(material.task.advice(sizes["tune"])),
+        advice_sentence(material, sizes["tune"]),
         power_sentence(sizes["confirm"]),
     ]
     return Row("data", lines)
@@ -90,6 +90,11 @@ def task_sentence(material: Material, *, redact: bool = False) -> str:
     task = material.task
     reason = f"{len(task.labels)} labels" if redact and task.labels else task.reason
     return f"{task.kind.replace('_', ' ')}: {escape(reason)}"
+
+
+def advice_sentence(material: Material, rows: int) -> str:
+    """Compare the number of rows to learn from with what is recommended; say so if many of them repeat others."""
+    return " ".join(filter(None, (escape(material.task.advice(rows)), escape(material.diversity.advice()))))
 
 
 def power_sentence(rows: int) -> str:
