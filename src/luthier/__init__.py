@@ -27,12 +27,25 @@ __version__ = "0.1.0"
 # gigabyte within a minute of training without a step becoming quicker. It reads this when torch first computes.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
-_PUBLIC = ("Run", "adapt", "answer", "compare", "evaluate", "load", "merge", "resume", "runs", "tune")
+_PUBLIC = ("Run", "adapt", "answer", "clean", "compare", "evaluate", "load", "merge", "resume", "runs", "tune")
 
 if TYPE_CHECKING:
-    from luthier.api import Run, adapt, answer, compare, evaluate, load, merge, resume, runs, tune
+    from luthier.api import Run, adapt, answer, clean, compare, evaluate, load, merge, resume, runs, tune
 
-__all__ = ["Run", "__version__", "adapt", "answer", "compare", "evaluate", "load", "merge", "resume", "runs", "tune"]
+__all__ = [
+    "Run",
+    "__version__",
+    "adapt",
+    "answer",
+    "clean",
+    "compare",
+    "evaluate",
+    "load",
+    "merge",
+    "resume",
+    "runs",
+    "tune",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ from luthier.adapters import ADAPTERS
 from luthier.core.config import Config
 from luthier.core.registry import Table
 from luthier.core.stages import STAGES, config_class
+from luthier.data.cleaning import RULES
 from luthier.data.dialects import DIALECTS
 from luthier.data.formats import FORMATS
 from luthier.evaluation.metrics import METRICS
@@ -17,13 +18,13 @@ from luthier.prompting.strategies import STRATEGIES
 
 TABLES: dict[str, Table[object]] = {
     table.kind: table  # type: ignore[misc]
-    for table in (ADAPTERS, OBJECTIVES, METRICS, FORMATS, DIALECTS, BASELINES, STRATEGIES)
+    for table in (ADAPTERS, OBJECTIVES, METRICS, FORMATS, DIALECTS, BASELINES, STRATEGIES, RULES)
 }
 ENTRIES = [(kind, name) for kind, table in TABLES.items() for name in table]
 
 
 def test_no_table_is_empty_and_none_shares_its_kind() -> None:
-    assert len(TABLES) == 7
+    assert len(TABLES) == 8
     assert all(len(table) for table in TABLES.values())
     assert len(ENTRIES) >= 20
 
@@ -52,6 +53,14 @@ def test_an_adapter_method_has_a_documented_config_and_a_learning_rate(name: str
     assert 0 < method.default_learning_rate < 1
     undocumented = [f for f, info in method.Config.model_fields.items() if f != "method" and not info.description]
     assert undocumented == []
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_goes_by_its_tables_name_and_its_settings_are_documented(name: str) -> None:
+    rule = RULES.get(name)
+    assert rule.name == name
+    assert [f for f, info in rule.Config.model_fields.items() if not info.description] == []
+    assert rule(rule.Config()).find([]) == []
 
 
 @pytest.mark.parametrize("name", STAGES)

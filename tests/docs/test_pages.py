@@ -15,6 +15,7 @@ from pages import DOCS, README, ROOT, all_pages, luthier_lines, reference, text_
 import luthier
 from luthier.adapters import ADAPTERS
 from luthier.core.stages import STAGES
+from luthier.data.cleaning import RULES
 from luthier.data.formats import FORMATS
 from luthier.evaluation.metrics import METRICS
 from luthier.evaluation.model_free import BASELINES
@@ -110,7 +111,7 @@ def test_recipe_keys_that_the_text_names_exist() -> None:
 
 def test_every_entry_of_every_table_is_named() -> None:
     text = prose()
-    names = [*ADAPTERS, *METRICS, *BASELINES, *OBJECTIVES, *STRATEGIES, *PACKING_FAMILIES]
+    names = [*ADAPTERS, *METRICS, *BASELINES, *OBJECTIVES, *STRATEGIES, *RULES, *PACKING_FAMILIES]
     names += [model.name for model in list_builtin()]
     assert len(names) >= 40
     assert [name for name in names if f"`{name}`" not in text] == []

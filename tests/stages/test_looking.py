@@ -56,6 +56,39 @@ def test_check_says_what_would_stop_a_run(place: Path, rows: list[dict[str, str]
     assert problem in called.said
 
 
+def test_check_says_how_varied_the_rows_are(files: Path) -> None:
+    called = done("data", "check", files / "labels.csv", "--json")
+    found = called.json["diversity"]
+    assert (found["rows"], found["near_duplicates"], found["vectors"]) == (30, 0, "TF-IDF")
+    figures = (
+        "; distinct-1 {distinct_1:.2f}, distinct-2 {distinct_2:.2f}, distinct-3 {distinct_3:.2f}; spread {spread:.2f}"
+    )
+    assert f"0 % of 30 rows nearly repeat others{figures.format(**found)} (TF-IDF)" in called.said
+    assert "take fewer epochs" not in called.said
+
+
+def test_check_advises_fewer_epochs_where_rows_repeat(place: Path) -> None:
+    rows = label_rows()
+    for number in range(20, 30):  # of 30 rows to learn from, ten repeat others
+        rows[number] |= {"text": rows[number - 9]["text"].upper() + " !"}
+    write_rows(place / "rows.csv", rows)
+    called = done("data", "check", "rows.csv", "--json")
+    advice = "A third of the rows to learn from (33 %) nearly repeat others: take fewer epochs (2)"
+    assert f"(500 or more, 2 to 4 epochs). {advice}" in called.said
+    assert called.json["diversity"]["near_duplicates"] == pytest.approx(1 / 3)
+    assert called.json["near_duplicates"] == 10
+
+
+def test_rows_of_a_cluster_are_no_near_duplicates(place: Path) -> None:
+    write_rows(place / "rows.csv", [row | {"who": f"c{number % 20}"} for number, row in enumerate(label_rows())])
+    assert done("data", "check", "rows.csv", "--cluster", "who", "--json").json["near_duplicates"] == 0
+
+
+def test_too_few_rows_are_measured_all_the_same(place: Path) -> None:
+    write_rows(place / "rows.csv", label_rows()[:3])
+    assert luthier("data", "check", "rows.csv", "--json").json["diversity"]["rows"] == 3
+
+
 def test_the_shipped_tickets_are_clean() -> None:
     found = done("data", "check", TICKETS, "--json").json
     assert (found["rows"], found["bad_rows"]) == (360, [])
@@ -90,6 +123,7 @@ def test_preview_marks_what_is_trained_where_there_is_no_colour(files: Path, mod
         ("metrics", {"exact_match", "accuracy", "macro_f1", "token_f1", "rougeL", "json_field_f1", "json_validity"}),
         ("strategies", {"zero_shot"}),
         ("formats", {"csv", "json", "jsonl", "parquet"}),
+        ("cleaning", {"exact_duplicates", "near_duplicates", "length", "repetition", "language", "personal_data"}),
         ("baselines", {"most_frequent", "tfidf"}),
         ("models", {"smollm2-135m-instruct", "gemma-3-270m"}),
     ],

@@ -1,4 +1,4 @@
-"""luthier data check|preview."""
+"""luthier data check|preview|clean."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check(
     id: options.Id = None,
     split: options.Split = None,
 ) -> None:
-    """Name the dialect, all bad rows, the task, lengths, near-duplicates, parts. Exit status 1 if anything is wrong."""
+    """Name the dialect, all bad rows, the task, parts, lengths, variety. Exit status 1 if anything is wrong."""
     read = options.reading(prompt, answer, system, cluster, id, split, skip_bad=True)
     found: dict[str, Any] = {}
 
@@ -65,5 +65,55 @@ def preview(
         from luthier.stages.looking import preview_data
 
         return preview_data(data, read, model, rows, listener, to_stderr=as_json)
+
+    perform(as_json, work)
+
+
+@app.command(
+    "clean",
+    epilog="Examples:\n\n  luthier data clean tickets.csv\n\n"
+    "  luthier data clean tickets.csv --dry-run --rules default,language\n\n"
+    "  luthier data clean tickets.csv length.fewest_words=5 length.most_words=500\n\n"
+    "  luthier data clean tickets.csv -o shared.csv --rules default,personal_data 'personal_data.regions=[DE]'",
+)
+def clean(
+    data: Annotated[str, typer.Argument(metavar="FILE", help="CSV, JSON, JSON Lines or Parquet.")],
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[RULE.SETTING=VALUE]...", help="Settings of the rules.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="The cleaned copy. [default: FILE.clean.SUFFIX]")
+    ] = None,
+    rules: Annotated[
+        str,
+        typer.Option(
+            "--rules",
+            help="Rules, separated by commas: exact_duplicates, near_duplicates, length, repetition, which are the "
+            "default, language, personal_data.",
+        ),
+    ] = "default",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the copy if it exists.")] = False,
+    as_json: options.Json = False,
+    prompt: options.Prompt = None,
+    answer: options.AnswerColumn = None,
+    system: options.System = None,
+    cluster: options.Cluster = None,
+    id: options.Id = None,
+    split: options.Split = None,
+) -> None:
+    """Write a copy without duplicates, too short, too long and repetitive rows; on request without other languages, and
+    with personal data masked. What was removed or changed, and why, stands beside it. The file itself stays as it is.
+    """
+    read = options.reading(prompt, answer, system, cluster, id, split, skip_bad=False)
+
+    def work(listener: Any, stop: object) -> dict[str, Any]:
+        from luthier import api
+
+        named = [name.strip() for name in rules.split(",") if name.strip()]
+        return api.clean(
+            data, out, rules=named, settings=settings or (), read=read, dry_run=dry_run, overwrite=overwrite,
+            listener=listener,
+        )  # fmt: skip
 
     perform(as_json, work)

@@ -16,7 +16,8 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="WHAT", help="adapters, objectives, metrics, strategies, formats, dialects, baselines or models."
+            metavar="WHAT",
+            help="adapters, objectives, metrics, strategies, formats, dialects, cleaning, baselines or models.",
         ),
     ],
     as_json: options.Json = False,

@@ -3,12 +3,14 @@
     dataset = read_examples("tickets.csv")              # sources, formats, guessing, mapping
     parts = split(dataset.examples, given=dataset.given)  # splits, overlap
     task = guess_task(parts.tune)                       # tasks, schema
+    measure_diversity(parts.tune)                       # diversity
 
 What a model is trained on is made of these in `chat_template` and `render`, which are imported by their own names.
 """
 
 from __future__ import annotations
 
+from luthier.data.diversity import Diversity, measure_diversity
 from luthier.data.formats import FORMATS
 from luthier.data.lengths import estimate_tokens, iterations, length_statistics, output_limit
 from luthier.data.mapping import RowMapping
@@ -22,6 +24,7 @@ from luthier.data.tasks import Task, guess_task
 __all__ = [
     "FORMATS",
     "Dataset",
+    "Diversity",
     "Parts",
     "ReadOptions",
     "RowMapping",
@@ -30,6 +33,7 @@ __all__ = [
     "guess_task",
     "iterations",
     "length_statistics",
+    "measure_diversity",
     "output_limit",
     "read_examples",
     "read_rankings",

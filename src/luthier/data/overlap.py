@@ -21,6 +21,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ def groups(examples: Sequence[Example]) -> list[int]:
     for alike in rows:
         for index in alike[1:]:
             forest.join(alike[0], index)
-    for left, right in _similar_pairs(list(rows_by_text)):
+    for left, right in similar_pairs(list(rows_by_text)):
         forest.join(rows[left][0], rows[right][0])
     numbers: dict[int, int] = {}
     return [numbers.setdefault(forest.root(index), len(numbers)) for index in range(len(examples))]
@@ -76,7 +77,7 @@ def remove_overlap(tune: Sequence[Example], against: Sequence[Example]) -> Overl
     rows_by_text = _rows_by_text(together)
     rows = list(rows_by_text.values())
     twins = {index: alike[0] for alike in rows for index in alike if alike[0] < len(against) <= index}
-    for pair in _similar_pairs(list(rows_by_text)):
+    for pair in similar_pairs(list(rows_by_text)):
         for one, other in (pair, pair[::-1]):
             if (twin := rows[one][0]) < len(against):
                 twins |= {index: twin for index in rows[other] if index >= len(against) and index not in twins}
@@ -146,6 +147,17 @@ def _masked(text: str) -> str:
 # ---------------------------------------------------------------------------------------------------------- pairs
 
 
+def similarity(left: str, right: str) -> float:
+    """Return the Jaccard similarity of two texts' character n-grams, from 0 to 1; texts are taken as they are."""
+    return _jaccard(np.unique(_hashed(left)), np.unique(_hashed(right)))
+
+
+def _jaccard(left: NDArray[Any], right: NDArray[Any]) -> float:
+    """Return the Jaccard similarity of two sets, each without repetitions."""
+    shared = len(np.intersect1d(left, right, assume_unique=True))
+    return shared / (len(left) + len(right) - shared)
+
+
 class _Forest:
     """Disjoint sets with path halving; the root is the member that comes first."""
 
@@ -191,7 +203,7 @@ class _Index:
         agreeing = ((mine == theirs) & (mine >= 0)).sum(axis=1)
         # Half of what is asked for, at least five standard deviations below: sketches of small sets are nearly exact.
         for candidate in candidates[agreeing >= SIMILARITY / 2 * filled].tolist():
-            if self._similarity(candidate, position) >= SIMILARITY:
+            if _jaccard(self._sets[candidate], self._sets[position]) >= SIMILARITY:
                 yield candidate
 
     def _candidates(self, position: int) -> list[int]:
@@ -203,11 +215,6 @@ class _Index:
                     break
         return found
 
-    def _similarity(self, left: int, right: int) -> float:
-        """Return the Jaccard similarity of two sets."""
-        shared = len(np.intersect1d(self._sets[left], self._sets[right], assume_unique=True))
-        return shared / (len(self._sets[left]) + len(self._sets[right]) - shared)
-
     def _prefix(self, position: int, share: float) -> list[int]:
         """Return the rarest grams without those in no other set: who shares `share` of all shares one of these."""
         grams = self._sets[position]
@@ -216,8 +223,8 @@ class _Index:
         return rarest
 
 
-def _similar_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield all pairs of different texts that are near-duplicates."""
+def similar_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield the positions of all pairs of near-duplicates among different, normalized texts, in no order."""
     sets, sketches, unshared = gram_sets(texts)
     index = _Index(sets, sketches, unshared)
     for position in sorted(range(len(texts)), key=lambda p: len(sets[p])):

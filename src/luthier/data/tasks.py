@@ -150,7 +150,12 @@ def require_different_answers(examples: Sequence[Example]) -> None:
 
 def count_words(text: str) -> int:
     """Count words; characters of languages without spaces count one each."""
-    return len(_WORD.findall(text))
+    return len(split_words(text))
+
+
+def split_words(text: str) -> list[str]:
+    """Return a text's words without punctuation; characters of languages without spaces are words of their own."""
+    return _WORD.findall(text)
 
 
 def _guess(examples: Sequence[Example]) -> tuple[TaskKind, str]:

@@ -11,6 +11,7 @@ import yaml
 from luthier.core.run import RunDirectory
 from luthier.core.types import Answer, Example
 from luthier.data.labels import label_notes
+from luthier.data.sources import Dataset
 from luthier.data.splits import Parts
 from luthier.evaluation.metrics import title_of
 from luthier.evaluation.statistics import Scores, smallest_difference
@@ -76,7 +77,7 @@ def data_row(material: Material, parts: Parts) -> Row:
         f"{sizes['tune']} to tune | {sizes['choose']} to choose | **{sizes['confirm']} to confirm**, unseen until "
         "the end",
         *map(escape, parts.notes),
-        escape(material.task.advice(sizes["tune"])),
+        advice_sentence(material, sizes["tune"]),
         power_sentence(sizes["confirm"]),
     ]
     return Row("data", lines)
@@ -84,7 +85,11 @@ def data_row(material: Material, parts: Parts) -> Row:
 
 def read_sentence(material: Material, *, redact: bool = False) -> str:
     """Say what was read and from where what comes; `redact` leaves out a system text that is no column."""
-    dataset = material.dataset
+    return data_file_sentence(material.dataset, redact=redact)
+
+
+def data_file_sentence(dataset: Dataset, *, redact: bool = False) -> str:
+    """Say what a file holds, from where what comes, and how many rows cannot be used."""
     bad, mapping = len(dataset.bad_rows), dataset.mapping
     if redact and mapping.system and mapping.system not in mapping.columns:
         mapping = mapping.model_copy(update={"system": LEFT_OUT})
@@ -97,6 +102,11 @@ def task_sentence(material: Material, *, redact: bool = False) -> str:
     task = material.task
     reason = f"{len(task.labels)} labels" if redact and task.labels else task.reason
     return f"{task.kind.replace('_', ' ')}: {escape(reason)}"
+
+
+def advice_sentence(material: Material, rows: int) -> str:
+    """Compare the number of rows to learn from with what is recommended; say so if many of them repeat others."""
+    return " ".join(filter(None, (escape(material.task.advice(rows)), escape(material.diversity.advice()))))
 
 
 def power_sentence(rows: int) -> str:

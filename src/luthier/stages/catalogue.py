@@ -9,6 +9,7 @@ from luthier.adapters import ADAPTERS
 from luthier.adapters.lora import Lora
 from luthier.core.errors import unknown_name
 from luthier.core.registry import Table
+from luthier.data.cleaning import RULES
 from luthier.data.dialects import DIALECTS
 from luthier.data.formats import FORMATS
 from luthier.evaluation.metrics import METRICS
@@ -33,6 +34,7 @@ TABLES: dict[str, Table[Any]] = {
     "demonstrations": DEMONSTRATIONS,
     "formats": FORMATS,
     "dialects": DIALECTS,
+    "cleaning": RULES,
     "baselines": BASELINES,
 }
 

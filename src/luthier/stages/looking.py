@@ -8,10 +8,10 @@ from typing import Any
 
 from luthier.core.errors import DataError
 from luthier.core.listener import Listener
+from luthier.data.diversity import Diversity, measure_diversity, near_duplicates
 from luthier.data.labels import label_notes
 from luthier.data.lengths import estimate_tokens, length_statistics, output_limit
 from luthier.data.options import ReadOptions
-from luthier.data.overlap import groups
 from luthier.data.render import Renderer
 from luthier.data.sources import read_examples
 from luthier.data.splits import split
@@ -20,6 +20,7 @@ from luthier.models.load import load_tokenizer
 from luthier.models.source import DEFAULT_MODEL, find_model
 from luthier.reporting.blocks import Row, Text
 from luthier.reporting.inline import escape
+from luthier.reporting.quantities import MISSING, percent
 from luthier.reporting.tokens import print_tokens
 from luthier.stages.blocks import data_row, lengths_table
 from luthier.stages.material import Material
@@ -28,7 +29,7 @@ from luthier.stages.material import Material
 def check_data(
     path: str, read: Mapping[str, Any], kind: str | None, model: str | None, listener: Listener
 ) -> dict[str, Any]:
-    """Report dialect, bad rows, task, lengths, near-duplicates and parts; returns them as JSON."""
+    """Report dialect, bad rows, task, lengths, variety and parts; returns them as JSON."""
     dataset = read_examples(path, ReadOptions.parse(read, "reading"))
     examples = dataset.examples
     found: dict[str, Any] = {
@@ -41,14 +42,16 @@ def check_data(
     }
     for row in dataset.bad_rows:
         listener.say(escape(str(row)))
-    found["near_duplicates"] = len(examples) - len(set(groups(examples)))
+    found["near_duplicates"] = near_duplicates(examples)
     seen = examples  # lengths are of the rows that the output limit comes from, as in a run: all but those to confirm
     try:
         require_different_answers(examples)
         parts = split(examples, given=dataset.given)
         seen = (*parts.tune, *parts.choose)
         task = guess_task(parts.tune, kind)
-        listener.show(data_row(Material(dataset, task, parts), parts))
+        material = Material(dataset, task, parts)
+        listener.show(data_row(material, parts))
+        diversity = material.diversity
         found |= {"parts": parts.sizes, "task": task.to_json()}
         found["label_notes"] = label_notes(parts) if task.labels else []
     except DataError as error:
@@ -56,10 +59,22 @@ def check_data(
             Row("data", [f"{escape(dataset.description)}. {escape(dataset.mapping.explain())}", escape(str(error))])
         )
         found["problem"] = str(error)
+        diversity = measure_diversity(examples)
+    found["diversity"] = diversity.to_json()
     found["lengths"] = _lengths(seen, model, listener)
     listener.show(lengths_table(found["lengths"]))
+    listener.show(Row("variety", _variety(diversity)))
     listener.show(Row("rows", f"{found['near_duplicates']} near-duplicates; {len(dataset.bad_rows)} bad rows"))
     return found
+
+
+def _variety(diversity: Diversity) -> str:
+    one, two, three = (f"{share:.2f}" for share in diversity.distinct)
+    spread = MISSING if diversity.spread is None else f"{diversity.spread:.2f}"
+    return (
+        f"{percent(diversity.near_duplicates)} of {diversity.rows:,} rows nearly repeat others; distinct-1 {one}, "
+        f"distinct-2 {two}, distinct-3 {three}; spread {spread} ({diversity.vectors})"
+    )
 
 
 def preview_data(

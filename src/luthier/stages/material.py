@@ -15,6 +15,7 @@ from luthier.core.files import json_line, write_atomically
 from luthier.core.protocols import Metric
 from luthier.core.run import RunDirectory
 from luthier.core.types import Example
+from luthier.data.diversity import Diversity, measure_diversity
 from luthier.data.labels import add_labels
 from luthier.data.lengths import LengthStatistics, length_statistics, output_limit
 from luthier.data.mapping import PartName
@@ -66,6 +67,11 @@ class Material:
         labels: dict[str, Any] = {"labels": add_labels(self.task.labels, texts)} if self.task.labels else {}
         names = [*self.task.metrics, "empty", "cut"]
         return tuple(build_metric(name, **(labels if name == "macro_f1" else {})) for name in names)
+
+    @cached_property
+    def diversity(self) -> Diversity:
+        """How varied the rows to learn from are."""
+        return measure_diversity(self.parts.tune)
 
 
 def read_material(config: DataConfig, run: RunDirectory | None = None) -> Material:

@@ -16,7 +16,7 @@ from luthier.stages.adapt.folds_found import FoldsFound
 from luthier.stages.adapt.plan import Plan
 from luthier.stages.adapt.recipe import Config
 from luthier.stages.adapt.screen import beside_the_scores, go_on_step, machine_row, mistakes_in
-from luthier.stages.blocks import power_sentence, read_sentence, score_cell, task_sentence
+from luthier.stages.blocks import advice_sentence, power_sentence, read_sentence, score_cell, task_sentence
 from luthier.stages.material import Material
 
 
@@ -38,7 +38,7 @@ def fold_data_row(material: Material, parts: Sequence[Parts], *, redact: bool = 
         f"{len(parts)} folds: each time {tune} to tune | {choose} to choose | **{confirm} to confirm**; every row is "
         "confirmed once, by what never saw it",
         *map(escape, dict.fromkeys(note for one in (*parts, material.parts) for note in one.notes if _is_news(note))),
-        escape(material.task.advice(min(len(one.tune) for one in parts))),
+        advice_sentence(material, min(len(one.tune) for one in parts)),
         power_sentence(len(material.dataset)),
     ]
     return Row("data", lines)

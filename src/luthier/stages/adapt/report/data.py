@@ -7,7 +7,14 @@ from luthier.data.tasks import count_words
 from luthier.reporting.blocks import Block, CellLike, Heading, Histogram, Portion, Row, StackedBars
 from luthier.reporting.inline import escape
 from luthier.stages.adapt.findings import Findings
-from luthier.stages.blocks import lengths_table, power_sentence, read_sentence, sample_rows, task_sentence
+from luthier.stages.blocks import (
+    advice_sentence,
+    lengths_table,
+    power_sentence,
+    read_sentence,
+    sample_rows,
+    task_sentence,
+)
 
 _PARTS = (
     Portion("to tune", "blue", "Rows that were learned from."),
@@ -27,7 +34,7 @@ def data_section(found: Findings, *, redact: bool) -> list[Block]:
         Heading("The data"),
         Row("read", f"{read_sentence(material, redact=redact).replace(' <- ', ' ← ')}."),
         Row("task", [task_sentence(material, redact=redact), *spellings]),
-        Row("size", f"{escape(material.task.advice(sizes['tune']))} {power_sentence(sizes['confirm'])}."),
+        Row("size", f"{advice_sentence(material, sizes['tune'])} {power_sentence(sizes['confirm'])}."),
     ]
     if material.parts.notes:
         blocks.append(Row("division", [escape(note) for note in material.parts.notes]))
