@@ -101,7 +101,7 @@ class Run:
             }
             for name, s in self.scores_of().items()
         }
-        kept = ("stage", "status", "chosen", "verdict", "data", "model", "answers", "export")
+        kept = ("stage", "status", "chosen", "verdict", "data", "model", "answers", "sampling", "export")
         return {"run": str(self.path), **{k: manifest[k] for k in kept if k in manifest}, "scores": scores}
 
     def __repr__(self) -> str:
@@ -326,6 +326,9 @@ def evaluate(
     read: dict[str, Any] | None = None,
     kind: str | None = None,
     precision: str = "auto",
+    samples: int = 1,
+    temperature: float | None = None,
+    seed: int = 0,
     export: str | None = None,
     **running: Any,
 ) -> Run:
@@ -338,6 +341,9 @@ def evaluate(
         read: How to read the file; a run knows it.
         kind: Kind of task; guessed if left out.
         precision: fp32, bf16, or auto.
+        samples: Sampled answers to each row, whose mean counts.
+        temperature: At which answers are sampled, 0 or more; by default the run's own, else 0 (greedy).
+        seed: Of the first sample; each further one adds 1.
         export: "csv" or "parquet", to write a table with a row an example into the run directory too.
         running: run, overwrite, listener, stop (see `start`).
     """
@@ -347,6 +353,7 @@ def evaluate(
         "data": data_section(data, read, kind, 0),
         "metrics": list(metrics),
         "precision": precision,
+        "sampling": {"samples": samples, "temperature": temperature, "seed": seed},
         "export": export,
     }
     return start("evaluate", config_class("evaluate").parse(values, "evaluate"), **running)

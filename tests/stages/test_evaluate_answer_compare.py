@@ -186,6 +186,71 @@ def test_an_unknown_export_is_refused_before_anything_is_done(files: Path, place
     assert len(pandas.read_parquet(run.path / "rows.parquet")) == 60
 
 
+def test_several_sampled_answers_to_a_row_are_scored_by_their_mean(model: Path, place: Path) -> None:
+    write_rows(place / "rows.csv", label_rows()[:8])
+    asked = (
+        model,
+        "rows.csv",
+        "--metrics",
+        "chrf,exact_match,empty",
+        "--samples",
+        3,
+        "--temperature",
+        1.5,
+        "--seed",
+        4,
+    )
+    called = done("evaluate", *asked, "--export", "csv", "--json")
+    run = place / "runs" / "1"
+    files = [f"evaluation/sample_{n}.jsonl" for n in (1, 2, 3)]
+    assert called.json["answers"] == manifest(run)["answers"] == files
+    sampling = called.json["sampling"]
+    assert (sampling["temperature"], sampling["seeds"]) == (1.5, [4, 5, 6])
+    assert 0 < sampling["standard_errors"]["chrf"] < 0.2
+    assert "3 answers a row at temperature 1.5, seeds 4, 5, 6; their mean counts" in called.said
+    assert "sampling alone gives chrF a standard error of" in page_text(run)
+    texts = [[line["text"] for line in json_lines(run / file)] for file in files]
+    assert len({tuple(some) for some in texts}) == 3
+    scores = Scores.from_json(read_json(run / "steps" / "scores.json"))
+    assert scores.finishes[0].split() == [json_lines(run / file)[0]["finish"] for file in files]
+    assert called.json["scores"]["scores"]["chrf"]["value"] == scores.value("chrf")
+    # Each sample is an ordinary answers file, and the run as a whole is none.
+    alone = [done("evaluate", run / file, "rows.csv", "--metrics", "empty", "--json").json for file in files]
+    assert scores.value("empty") == pytest.approx(sum(one["scores"]["scores"]["empty"]["value"] for one in alone) / 3)
+    text = refused("evaluate", "runs/1", "rows.csv")
+    assert "runs/1 has 3 sampled answers to each row. Name one of its samples: runs/1/evaluation/sample_1.jsonl" in text
+    # The table has a row a sample.
+    table = pandas.read_csv(run / "rows.csv", keep_default_na=False)
+    assert list(table["sample"]) == [1] * 8 + [2] * 8 + [3] * 8
+    assert list(table.answer) == [text for some in texts for text in some]
+    assert list(table.columns)[:3] == ["id", "sample", "prompt"]
+    # The same seeds give the same answers; what is stored can be looked at and compared.
+    again = public.evaluate(model, "rows.csv", metrics=["chrf"], samples=3, temperature=1.5, seed=4)
+    assert [(again.path / file).read_bytes() for file in files] == [(run / file).read_bytes() for file in files]
+    assert "sample_2" in done("show", "runs/1", "failures").said
+    (claim,) = done("compare", "runs/1", again.path, "--metrics", "chrf", "--json").json
+    assert claim["candidate_value"] == claim["base_value"] == scores.value("chrf")
+
+
+def test_one_sampled_answer_a_row_is_told(model: Path, place: Path) -> None:
+    write_rows(place / "rows.csv", label_rows()[:4])
+    called = done("evaluate", model, "rows.csv", "--temperature", 0.8, "--json")
+    assert "temperature 0.8, one answer a row, seed 0" in called.said
+    assert called.json["answers"] == "evaluation/answers.jsonl"
+    assert called.json["sampling"] == {"temperature": 0.8, "seeds": [0], "standard_errors": {}}
+
+
+def test_samples_at_temperature_0_are_refused_and_leave_nothing(files: Path, model: Path, place: Path) -> None:
+    answers_file(place / "mine.jsonl", right_but(set()))
+    for more in ([], ["--temperature", 0]):
+        text = refused("evaluate", model, files / "labels.csv", "--samples", 5, *more)
+        assert "At temperature 0 all 5 samples of a row are the same answer. Set --temperature above 0" in text
+    text = refused("evaluate", "mine.jsonl", files / "labels.csv", "--samples", 5, "--temperature", 0.7)
+    assert "mine.jsonl has one answer to each row and none to sample" in text
+    assert luthier("evaluate", model, files / "labels.csv", "--samples", 0).code == 2
+    assert runs_in(place) == ["mine.jsonl"]
+
+
 # --------------------------------------------------------------------------------------------------------- answer
 
 

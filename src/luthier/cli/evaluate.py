@@ -12,9 +12,19 @@ from luthier.cli.session import perform
 EXAMPLES = (
     "Examples:\n\n  luthier evaluate runs/1 new_tickets.csv\n\n  luthier evaluate smollm2-135m-instruct tickets.csv\n\n"
     "  luthier evaluate answers.jsonl tickets.csv --metrics exact_match\n\n"
-    "  luthier evaluate runs/1 new_tickets.csv --export csv"
+    "  luthier evaluate runs/1 new_tickets.csv --export csv\n\n"
+    "  luthier evaluate runs/1 new_tickets.csv --samples 5 --temperature 0.7"
 )
 Metrics = Annotated[str, typer.Option("--metrics", help="Names, separated by commas. [default: those of the task]")]
+Samples = Annotated[
+    int, typer.Option("--samples", min=1, help="Sampled answers to each row, whose mean counts; needs a temperature.")
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option("--temperature", min=0.0, help="At which answers are sampled; 0 takes the likeliest. "
+                 "[default: the run's own, else 0]"),
+]  # fmt: skip
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the first sample; each further one adds 1.")]
 Export = Annotated[
     str | None,
     typer.Option("--export", metavar="csv|parquet", help="Also write a table with a row an example: rows.csv or "
@@ -29,6 +39,9 @@ def evaluate(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Rows with right answers.")],
     metrics: Metrics = "",
     precision: options.Precision = "auto",
+    samples: Samples = 1,
+    temperature: Temperature = None,
+    seed: Seed = 0,
     export: Export = None,
     run: options.RunPath = None,
     overwrite: options.Overwrite = False,
@@ -46,7 +59,7 @@ def evaluate(
 
     read = options.reading(prompt, answer, system, cluster, id, None, skip_bad)
     settings: dict[str, Any] = {"metrics": names(metrics), "read": read, "kind": kind, "precision": precision}
-    settings["export"] = export
+    settings |= {"samples": samples, "temperature": temperature, "seed": seed, "export": export}
     running: dict[str, Any] = {"run": run, "overwrite": overwrite}
     perform(
         as_json,

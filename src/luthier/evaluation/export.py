@@ -48,6 +48,20 @@ def evaluation_table(examples: Sequence[Example], answers: Sequence[Answer], sco
     return pandas.DataFrame(columns | {name: alone[name].to_numpy() for name in scores.names})
 
 
+def samples_table(
+    examples: Sequence[Example], samples: Sequence[Sequence[Answer]], scores: Sequence[Scores]
+) -> pandas.DataFrame:
+    """Return the table of several samples below each other, `sample` counting from 1; of one as it is."""
+    import pandas
+
+    tables = [evaluation_table(examples, *one) for one in zip(samples, scores, strict=True)]
+    if len(tables) == 1:
+        return tables[0]
+    for number, table in enumerate(tables, 1):
+        table.insert(1, "sample", number)
+    return pandas.concat(tables, ignore_index=True)
+
+
 def write_table(table: pandas.DataFrame, path: Path) -> Path:
     """Write a table as CSV or Parquet, as the file's name says, whole or not at all; returns the path."""
     if path.suffix == ".parquet":

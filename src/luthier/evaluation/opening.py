@@ -157,6 +157,10 @@ def answers_file(spec: str) -> Path | None:
     if path.is_file():
         return path
     if RunDirectory.is_run(path) and (run := RunDirectory(path)).manifest["stage"] in ("answer", "evaluate"):
+        if run.status == "finished" and isinstance(answers := run.manifest["answers"], list):
+            raise RunError(
+                f"{path} has {len(answers)} sampled answers to each row. Name one of its samples: {path / answers[0]}."
+            )
         if run.status == "finished":
             return path / str(run.manifest["answers"])
         raise RunError(f"{path} has not finished its answers (status {run.status}). Finish it: luthier resume {path}.")

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from pydantic import Field
 
 from luthier.core import config
+from luthier.core.protocols import Answerer
 from luthier.core.run import RunDirectory
+from luthier.core.types import Answer, Example
+from luthier.evaluation.answerers import Prompted
 from luthier.evaluation.answering import collect_answers
-from luthier.evaluation.export import ExportFormat, evaluation_table, write_table
+from luthier.evaluation.export import ExportFormat, samples_table, write_table
 from luthier.evaluation.metrics import title_of
+from luthier.evaluation.sampling import Sampled, all_alike, sampled_answerers, sampling_error
 from luthier.evaluation.statistics import Scores
-from luthier.reporting.blocks import Block, Column, Row, Table
+from luthier.reporting.blocks import Block, Cell, Column, Row, Table
 from luthier.reporting.html import write_html
 from luthier.reporting.inline import escape
+from luthier.reporting.quantities import number, quantity
 from luthier.stages.asking import (
     metrics_for,
     open_for,
@@ -23,9 +31,26 @@ from luthier.stages.asking import (
     task_for,
     warn_of_learned_rows,
 )
-from luthier.stages.blocks import reproduce, score_cell, signature_rows
+from luthier.stages.blocks import reproduce, score_cell, signature_rows, unit_of
 from luthier.stages.glossary import GLOSSARY
 from luthier.stages.material import DataConfig, require_same_data
+
+
+class SamplingConfig(config.Config):
+    """How answers are sampled."""
+
+    samples: int = Field(1, ge=1, description="answers to each row, whose mean counts")
+    temperature: float | None = Field(
+        None,
+        ge=0,
+        description="at which answers are sampled; null: the run's own, which is 0 (greedy) unless it says so",
+    )
+    seed: int = Field(0, description="seed of the first sample; each further one adds 1")
+
+    @property
+    def names(self) -> list[str]:
+        """The files that answers are kept in, below `evaluation/`, without their ending."""
+        return [f"sample_{n + 1}" for n in range(self.samples)] if self.samples > 1 else ["answers"]
 
 
 class Config(config.Config):
@@ -35,6 +60,7 @@ class Config(config.Config):
     data: DataConfig
     metrics: list[str] = Field(default_factory=list, description="names of metrics; the task's by default")
     precision: str = Field("auto", description="fp32, bf16, or auto: bf16 where the machine computes in it")
+    sampling: SamplingConfig = Field(SamplingConfig(), description="how answers are sampled")
     export: ExportFormat | None = Field(
         None, description="write a table with a row an example, rows.csv or rows.parquet"
     )
@@ -48,11 +74,12 @@ def run(config: Config, run: RunDirectory) -> None:
     task = task_for(config.answerer, examples, config.data.kind)
     metrics = metrics_for(task, config.metrics, examples)
     require_measurable(examples, metrics)
+    files = [f"evaluation/{name}.jsonl" for name in config.sampling.names]
     run.update(
         data={"path": config.data.path, "sha256": dataset.digest, "rows": len(dataset)},
         mapping=dataset.mapping.to_json(),
         task=task.to_json(),
-        answers="evaluation/answers.jsonl",
+        answers=files if len(files) > 1 else files[0],
     )
     run.listener.show(Row("run", f"`{escape(str(run.path))}`"))
     run.listener.show(
@@ -61,13 +88,14 @@ def run(config: Config, run: RunDirectory) -> None:
     warn_of_learned_rows(config.answerer, examples, run.listener)
     answerer = open_for(config.answerer, examples, config.precision, run.listener)
     require_confidence(answerer, examples, metrics)
-    answers = collect_answers(answerer, examples, run, "answers")
-    if note := require_some_answer(answers, run):
-        run.listener.say(escape(note))
-    scores = run.once("scores", lambda: Scores.measure(answerer.identity, examples, answers, metrics), Scores.from_json)
+    answerers = _sampled(answerer, config)
+    samples = _collect(answerers, examples, config.sampling, run)
+    measured = [Scores.measure(a.identity, examples, s, metrics) for a, s in zip(answerers, samples, strict=True)]
+    scores = run.once("scores", lambda: Scores.over_samples(measured), Scores.from_json)
     columns = [Column(f"{len(scores)} rows"), *(Column(title_of(name), "right") for name in scores.names)]
-    table = Table(columns, [[config.answerer, *(score_cell(scores, name) for name in scores.names)]])
-    shown: list[Block] = [table, *signature_rows(scores, scores.names)]
+    table = Table(columns, [[config.answerer, *(_cell(scores, measured, name) for name in scores.names)]])
+    sampling = _sampling_rows(answerers, samples, measured, run)
+    shown: list[Block] = [table, *sampling, *signature_rows(scores, scores.names)]
     for block in shown:
         run.listener.show(block)
     write_html(
@@ -78,7 +106,66 @@ def run(config: Config, run: RunDirectory) -> None:
     )
     run.listener.show(Row("report", f"`{escape(str(run.path / 'report.html'))}`"))
     if config.export:
-        path = write_table(evaluation_table(examples, answers, scores), run.path / f"rows.{config.export}")
+        table_of_rows = samples_table(examples, samples, measured)
+        path = write_table(table_of_rows, run.path / f"rows.{config.export}")
         run.update(export=path.name)
         run.listener.show(Row("rows", f"`{escape(str(path))}`"))
     run.finish({"metric": scores.names[0], "value": scores.value(scores.names[0])})
+
+
+def _sampled(answerer: Answerer, config: Config) -> Sequence[Answerer]:
+    """Return the answerer as often as its answers are to be sampled; as it is where nothing was said of sampling."""
+    asked = config.sampling
+    if asked.samples == 1 and asked.temperature is None:
+        return [answerer]
+    return sampled_answerers(answerer, config.answerer, asked.samples, asked.temperature, asked.seed)
+
+
+def _collect(
+    answerers: Sequence[Answerer], examples: Sequence[Example], sampling: SamplingConfig, run: RunDirectory
+) -> list[list[Answer]]:
+    """Return the answers to all examples, sample by sample; says once what failed."""
+    samples, notes = [], []
+    for name, answerer in zip(sampling.names, answerers, strict=True):
+        samples.append(collect_answers(answerer, examples, run, name))
+        notes.append(require_some_answer(samples[-1], run))
+    for note in filter(None, dict.fromkeys(notes)):
+        run.listener.say(escape(note))
+    return samples
+
+
+def _cell(scores: Scores, measured: Sequence[Scores], metric: str) -> Cell:
+    """Return a score with its interval; of several samples the mean, with the range of the samples' scores."""
+    cell = score_cell(scores, metric)
+    if len(measured) == 1:
+        return cell
+    unit, values = unit_of(scores, metric), [one.value(metric) for one in measured]
+    return replace(cell, note=f"samples {quantity(min(values), unit)} to {quantity(max(values), unit)}")
+
+
+def _sampling_rows(
+    answerers: Sequence[Answerer], samples: Sequence[Sequence[Answer]], measured: Sequence[Scores], run: RunDirectory
+) -> list[Row]:
+    """Record how answers were sampled, and say it; nothing where they were not."""
+    strategies = [one.strategy for one in answerers if isinstance(one, Prompted) and isinstance(one.strategy, Sampled)]
+    if not strategies:
+        return []
+    first, temperature, seeds = measured[0], strategies[0].temperature, [one.seed for one in strategies]
+    errors = {name: sampling_error(measured, name) for name in first.names} if len(measured) > 1 else {}
+    run.update(sampling={"temperature": temperature, "seeds": seeds, "standard_errors": errors})
+    numbers = ", ".join(map(str, seeds))
+    if len(seeds) == 1:
+        greedy = "each row's likeliest answer (greedy)" if temperature == 0 else f"one answer a row, seed {numbers}"
+        return [Row("sampling", f"temperature {temperature:g}, {greedy}")]
+    lines = [f"{len(seeds)} answers a row at temperature {temperature:g}, seeds {numbers}; their mean counts"]
+    if all_alike(samples):
+        lines.append(
+            f"**All {len(seeds)} samples of every row are alike**: at this temperature nothing is left to chance"
+        )
+    else:
+        error, unit = errors[first.names[0]], unit_of(first, first.names[0])
+        size = f"{100 * error:.1f} points" if unit == "share" else number(error)
+        lines.append(
+            f"sampling alone gives {title_of(first.names[0])} a standard error of {size}; the interval holds it"
+        )
+    return [Row("sampling", lines)]

@@ -13,7 +13,7 @@ from luthier.core.run import SCHEMA_VERSION, RunDirectory
 from luthier.evaluation.metrics import METRICS, title_of
 from luthier.reporting.blocks import Cell, CellLike, Column, Table, Text
 from luthier.reporting.inline import escape
-from luthier.reporting.quantities import number, percent, size
+from luthier.reporting.quantities import Unit, quantity, size
 
 DEFAULT_FOLDER = Path("runs")
 COLUMNS = ["run", "stage", "status", "data", "model", "verdict", "created_at", "bytes", "weights_bytes"]
@@ -135,9 +135,9 @@ def _bake_off(winner: str, verdict: Mapping[str, Any]) -> str:
 
 
 def _score(metric: str, value: float) -> str:
-    """Write a score: a share in percent, anything else as a number."""
-    is_share = metric not in METRICS or getattr(METRICS.get(metric), "bounds", None) == (0.0, 1.0)
-    return percent(value) if is_share else number(value)
+    """Write a score: in percent, unless its metric is no share."""
+    unit: Unit = getattr(METRICS.get(metric), "unit", "share") if metric in METRICS else "share"
+    return quantity(value, unit)
 
 
 def _first_line(text: str) -> str:

@@ -219,7 +219,8 @@ def evaluations_of(run: RunDirectory) -> list[Evaluated]:
 def _of_a_file(run: RunDirectory) -> Iterator[Evaluated]:
     """Yield the answers to a file's rows, which are read again: such a run keeps none."""
     recipe, labelled = run.recipe, run.manifest["stage"] == "evaluate"
-    if not (answers := _stored(run.path / "evaluation" / "answers.jsonl")):
+    files = _files_of_answers(run)
+    if not any(files.values()):
         return
     data = DataConfig.parse(recipe["data"], str(run.path / "recipe.yaml"))
     dataset = read_for(recipe["answerer"], data, need_answers=labelled)
@@ -229,7 +230,17 @@ def _of_a_file(run: RunDirectory) -> Iterator[Evaluated]:
             "the file back, or answer it anew."
         )
     task = task_for(recipe["answerer"], dataset.examples, data.kind) if labelled else None
-    yield _evaluated(run.manifest["stage"], recipe["answerer"], "rows", dataset.examples, answers, task)
+    for name, answers in files.items():
+        if answers:
+            yield _evaluated(name, recipe["answerer"], "rows", dataset.examples, answers, task)
+
+
+def _files_of_answers(run: RunDirectory) -> dict[str, dict[str, Answer]]:
+    """Return the answers by the name of their file, of which there are several where answers were sampled."""
+    samples = run.manifest["answers"]
+    if isinstance(samples, list):
+        return {Path(file).stem: _stored(run.path / file) for file in samples}
+    return {run.manifest["stage"]: _stored(run.path / "evaluation" / "answers.jsonl")}
 
 
 def _stored(file: Path) -> dict[str, Answer]:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from luthier.core.errors import DataError, unknown_name
+from luthier.core.errors import ConfigError, DataError, unknown_name
+from luthier.core.files import sha256_text
 from luthier.core.protocols import Metric
 from luthier.core.types import Answer, Example
 from luthier.evaluation.metrics import build_metric, identity_of, settings_of
 from luthier.evaluation.metrics.rows import without_its_thoughts
 from luthier.evaluation.statistics.intervals import Interval, score_interval
-from luthier.evaluation.statistics.resampling import RESAMPLES, Floats, Integers, cluster_codes, values_of_each
+from luthier.evaluation.statistics.resampling import (
+    RESAMPLES,
+    Floats,
+    Integers,
+    cluster_codes,
+    depends_on_sums,
+    values_of_each,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -29,7 +37,7 @@ class Scores:
         metrics: What was measured; their names are the keys of `rows`.
         example_ids: The examples, in the order of all rows.
         clusters: Cluster of each example, None for a row of its own.
-        finishes: How each answer ended ("failed" where there was none).
+        finishes: How each answer ended ("failed" where there was none); of several samples all, with spaces between.
         rows: Metric name -> array `[n, k]`.
     """
 
@@ -61,6 +69,35 @@ class Scores:
             rows=rows,
         )
 
+    @classmethod
+    def over_samples(cls, samples: Sequence[Scores]) -> Scores:
+        """Return the scores of several sampled answers to each example: a row is the mean over an example's samples.
+
+        A metric that is a mean then has the mean of the samples' scores. A ratio of sums (macro-F1, BLEU) is that of
+        the counts' means: of all samples' answers as one corpus.
+
+        Args:
+            samples: Scores of one sample each, on the same examples in the same order, by the same metrics.
+
+        Raises:
+            ConfigError: for a metric that is no function of sums over its rows.
+        """
+        first = samples[0]
+        if len(samples) == 1:
+            return first
+        for metric in first.metrics:
+            if not depends_on_sums(metric):
+                raise ConfigError(
+                    f"{metric.name} cannot be measured over several samples: it has no `reduction` (mean, totals or "
+                    "sums), so that the samples of a row cannot stand for one row."
+                )
+        return replace(
+            first,
+            answerer=sha256_text(*(one.answerer for one in samples)),
+            finishes=tuple(" ".join(finishes) for finishes in zip(*(one.finishes for one in samples), strict=True)),
+            rows={name: np.mean([one.rows[name] for one in samples], axis=0) for name in first.names},
+        )
+
     def __len__(self) -> int:
         return len(self.example_ids)
 
@@ -77,7 +114,7 @@ class Scores:
     @property
     def failed(self) -> int:
         """How many answers failed or were missing."""
-        return self.finishes.count("failed")
+        return sum(finish.split().count("failed") for finish in self.finishes)
 
     def metric(self, name: str) -> Metric:
         """Return a metric by name.
