@@ -100,6 +100,7 @@ def test_what_tells_most_is_granted_first(budget: str, titles: list[str], forget
     assert not left_out & set(titles)
     assert ("forgetting" in left_out) == (not forgetting and "LoRA" in " ".join(titles))
     assert ("LoRA" in left_out) == (not any("LoRA r16" in title for title in titles))
+    assert ("LoRA r16, 3 epochs" in left_out) == ("LoRA r16, 1 epoch" in titles and "LoRA r16, 3 epochs" not in titles)
 
 
 def test_what_is_left_out_says_which_budget_would_fit_it(material: Material) -> None:

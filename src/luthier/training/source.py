@@ -91,6 +91,12 @@ class PackedSource:
         self._step += 1
         return self.work(chosen)
 
+    def first_pieces(self, steps: int = 2) -> list[Work]:
+        """Return a micro-batch as large as those of a step for each of some steps, to measure their speed by."""
+        size = self.batch_size
+        chosen = [self._sequences[step * size : (step + 1) * size] for step in range(steps)]
+        return [piece for sequences in chosen for piece in self.work(sequences)[:1]]
+
     def work(self, sequences: Sequence[Batch]) -> list[Work]:
         """Pack sequences into micro-batches."""
         bins = pack_by_tokens([s.tokens for s in sequences], self._config.micro_tokens)

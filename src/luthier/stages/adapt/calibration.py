@@ -97,7 +97,7 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
         readout = ReadoutModel(model, [Lora().attach(model)])
         step = PackedSource([r.batch() for r in tune], SupervisedFineTuning(), batch, 1, seed=0)
         engine = SingleDeviceEngine(readout, OptimizerConfig(), Schedule(0.0, 1))
-        train = tokens_per_second(engine, [piece for _ in range(2) for piece in (step.next() or [])[:1]])
+        train = tokens_per_second(engine, step.first_pieces())
         progress.advance()
     choose = [
         len(renderer.prompt_ids(e.messages)) + len(renderer.answer_ids(e.reference)) for e in material.parts.choose

@@ -47,6 +47,11 @@ class Candidate:
         return "tuned" if self.stage == "tune" or self.on else "prompted"
 
     @property
+    def epochs(self) -> float:
+        """Passes over the rows to learn from; 0 where nothing is trained."""
+        return float(self.recipe["training"]["epochs"]) if self.stage == "tune" else 0.0
+
+    @property
     def adaptation(self) -> str:
         """What helped where it wins, as a sentence begins."""
         if self.name == "as_is":

@@ -70,7 +70,7 @@ def make_plan(config: Config, material: Material, measured: Calibration) -> Plan
     if not measured.usable:
         reason = f"{format_duration(config.budget_seconds)} are too few to look at a model; try --budget 10m"
         looked_for = [candidates.as_is(), candidates.informed(), candidates.few_shot("random"), candidates.lora(1.0)]
-        titles = [_title(wish) for wish in looked_for if candidates.asked_for(wish.name)]
+        titles = [_title(wish, _Draft(candidates)) for wish in looked_for if candidates.asked_for(wish.name)]
         return Plan(tuple(free), [(title, reason) for title in titles], _REPORT_SECONDS, measured)
     left_out: list[tuple[str, str]] = []
     room = environment()["memory_bytes"]
@@ -82,7 +82,7 @@ def make_plan(config: Config, material: Material, measured: Calibration) -> Plan
     least = int(config.budget_seconds // 60) + 1
     for wish in draft.refused.values():
         fitting = next(m for m in itertools.count(least) if _drafted(candidates, tunable, 60 * m - spent).grants(wish))
-        left_out.append((_title(wish), f"{NO_TIME}--budget {fitting}m"))
+        left_out.append((_title(wish, draft), f"{NO_TIME}--budget {fitting}m"))
     chosen = [*free, *sorted(draft.chosen.values(), key=lambda candidate: _ORDER.index(candidate.name))]
     return Plan(tuple(chosen), left_out, draft.confirm_seconds, measured, draft.retention)
 
@@ -98,9 +98,9 @@ class _Retention:
 _Wish = Candidate | _Retention
 
 
-def _title(wish: _Wish) -> str:
-    """Name a wish that was not granted; of LoRA no number of epochs was."""
-    return "LoRA" if wish.name == "lora" else wish.title
+def _title(wish: _Wish, draft: _Draft) -> str:
+    """Name a wish that was not granted: LoRA, or so many epochs of it where fewer were."""
+    return "LoRA" if wish.name == "lora" and "lora" not in draft.chosen else wish.title
 
 
 def _drafted(candidates: Candidates, tunable: bool, seconds: float) -> _Draft:
@@ -138,7 +138,10 @@ class _Draft:
 
     def grants(self, wish: _Wish) -> bool:
         """Say whether a wish, or more of the same (such as more epochs), is granted."""
-        return self.retention if isinstance(wish, _Retention) else wish.name in self.chosen
+        if isinstance(wish, _Retention):
+            return self.retention
+        granted = self.chosen.get(wish.name)
+        return granted is not None and granted.epochs >= wish.epochs
 
     @property
     def confirm_seconds(self) -> float:

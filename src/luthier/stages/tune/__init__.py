@@ -79,7 +79,7 @@ def run(config: Config, run: RunDirectory) -> None:
     state = TrainingState(engine, work, config.training.clip, parts={"early_stopping": stopping})
     _seed_dropout(config.seed)
 
-    speed = run.once("speed", lambda: tokens_per_second(engine, work.work([r.batch() for r in tune[: 2 * 8]])[:2]))
+    speed = run.once("speed", lambda: tokens_per_second(engine, work.first_pieces()))
     seconds = work.total_steps * sum(map(len, tune)) / work.steps_per_epoch / speed
     prediction = estimate_training_bytes(model.facts, engine.trained, work.largest_micro_batch, model.precision)
     run.update(
