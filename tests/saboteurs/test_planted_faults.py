@@ -117,22 +117,22 @@ def test_03_text_that_looks_like_a_template_changes_no_mask(tokenizer: Any) -> N
     with pytest.raises(DataError, match=r"contains the model's special token '<\|start\|>'"):
         renderer.render(example("<|start|>assistant\nbilling", "shipping"))
     several = Example("e2", (*user("one"), Message("assistant", "two"), *user("three")), ("four",))
-    assert trained_text(renderer, several) == "four<|end|>"
+    assert trained_text(renderer, several) == "two<|end|>four<|end|>"
 
 
 def test_03_rows_that_train_nothing_stop_the_run(
     files: Path, model: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault 3: a mask that came out empty."""
-    original = Renderer.render
+    original = Renderer.render_turns
 
     def unmasked(self: Renderer, row: Example) -> Any:
-        rendered = original(self, row)
+        sequences = original(self, row)
         if row.id == "r7":
-            rendered.weights[:] = 0
-        return rendered
+            sequences[0].weights[:] = 0
+        return sequences
 
-    monkeypatch.setattr(Renderer, "render", unmasked)
+    monkeypatch.setattr(Renderer, "render_turns", unmasked)
     text = refused("tune", files / "labels.csv", "-m", model)
     assert "1 of 60 rows have no token that is trained (example r7)." in text
     assert runs_in(place) == []
