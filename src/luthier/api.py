@@ -20,92 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.core.config import Config, load_yaml, with_overrides
 from luthier.core.errors import ConfigError, LuthierError, RunError
-from luthier.core.files import read_json
 from luthier.core.listener import Listener, SilentListener
 from luthier.core.run import RunDirectory
 from luthier.core.stages import config_class, recipe_of, run_stage
 from luthier.core.stopping import StopFlag
-from luthier.core.types import Answer
+from luthier.handle import Run
 
 if TYPE_CHECKING:
     import pandas
 
     from luthier.evaluation.comparison import Comparison
-    from luthier.evaluation.statistics import Scores
     from luthier.generation.local import LocalModel
-
-
-class Run:
-    """A finished (or paused) run, for notebooks and scripts."""
-
-    def __init__(self, directory: RunDirectory) -> None:
-        self.directory = directory
-
-    @property
-    def path(self) -> Path:
-        """The run directory."""
-        return self.directory.path
-
-    @property
-    def status(self) -> str:
-        """One of running, paused, finished, failed."""
-        return self.directory.status
-
-    @property
-    def verdict(self) -> Any:
-        """The verdict as JSON; None while there is none."""
-        return self.directory.manifest.get("verdict")
-
-    @property
-    def report(self) -> Path:
-        """The HTML report."""
-        return self.path / "report.html"
-
-    def scores_of(self) -> dict[str, Scores]:
-        """Return every stored evaluation of the run and its children, by name."""
-        from luthier.evaluation.statistics import Scores
-
-        found = {}
-        for directory in (self.directory, *self.directory.children()):
-            prefix = "" if directory is self.directory else f"{directory.path.name}/"
-            for file in sorted((directory.path / "steps").glob("scores*.json")):
-                found[prefix + file.stem.removeprefix("scores_")] = Scores.from_json(read_json(file))
-        return found
-
-    def scores(self) -> pandas.DataFrame:
-        """Return a line an evaluation and metric: evaluation, metric, value, low, high, rows."""
-        import pandas
-
-        lines = []
-        for name, scores in self.scores_of().items():
-            for metric in scores.names:
-                found = scores.interval(metric)
-                lines.append((name, metric, found.value, found.low, found.high, len(scores)))
-        return pandas.DataFrame(lines, columns=["evaluation", "metric", "value", "low", "high", "rows"])
-
-    def answers(self, evaluation: str) -> list[Answer]:
-        """Return the answers of one evaluation, such as "confirm"."""
-        from luthier.evaluation.answering import read_answers
-
-        return read_answers(self.path / "evaluation" / f"{evaluation}.jsonl")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        manifest = self.directory.manifest
-        scores = {
-            name: {
-                m: {"value": i.value, "low": i.low, "high": i.high, "rows": len(s)} | signature
-                for m in s.names
-                for i in [s.interval(m)]
-                for signature in [{"signature": s.signature(m)} if s.signature(m) else {}]
-            }
-            for name, s in self.scores_of().items()
-        }
-        kept = ("stage", "status", "chosen", "verdict", "data", "model", "answers", "sampling", "export")
-        return {"run": str(self.path), **{k: manifest[k] for k in kept if k in manifest}, "scores": scores}
-
-    def __repr__(self) -> str:
-        return f"Run({str(self.path)!r}, {self.directory.manifest['stage']}, {self.status})"
 
 
 def load(

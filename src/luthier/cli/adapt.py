@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from luthier.cli import options
-from luthier.cli.evaluate import names
 from luthier.cli.session import perform
 
 _FOLDS = 5
@@ -85,7 +84,7 @@ def adapt(
         "precision": precision,
         "seed": seed,
         "cross_validate": folds or (_FOLDS if cross_validate else None),
-        "candidates": names(candidates),
+        "candidates": options.names(candidates),
     }
     if plan:
         perform(as_json, lambda listener, stop: api.plan(data, **settings, listener=listener))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from luthier.cli import options
-from luthier.cli.evaluate import Metrics, names
+from luthier.cli.evaluate import Metrics
 from luthier.cli.session import perform
 
 EXAMPLES = (
@@ -52,7 +52,7 @@ def compare(
     from luthier import api
 
     read = options.reading(prompt, answer, system, cluster, id, None, skip_bad)
-    settings: dict[str, Any] = {"metrics": names(metrics), "margin": margin, "read": read, "kind": kind}
+    settings: dict[str, Any] = {"metrics": options.names(metrics), "margin": margin, "read": read, "kind": kind}
     settings["precision"] = precision
     perform(
         as_json,

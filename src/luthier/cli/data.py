@@ -110,10 +110,9 @@ def clean(
     def work(listener: Any, stop: object) -> dict[str, Any]:
         from luthier import api
 
-        named = [name.strip() for name in rules.split(",") if name.strip()]
         return api.clean(
-            data, out, rules=named, settings=settings or (), read=read, dry_run=dry_run, overwrite=overwrite,
-            listener=listener,
+            data, out, rules=options.names(rules), settings=settings or (), read=read, dry_run=dry_run,
+            overwrite=overwrite, listener=listener,
         )  # fmt: skip
 
     perform(as_json, work)

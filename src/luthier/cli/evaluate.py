@@ -58,7 +58,7 @@ def evaluate(
     from luthier import api
 
     read = options.reading(prompt, answer, system, cluster, id, None, skip_bad)
-    settings: dict[str, Any] = {"metrics": names(metrics), "read": read, "kind": kind, "precision": precision}
+    settings: dict[str, Any] = {"metrics": options.names(metrics), "read": read, "kind": kind, "precision": precision}
     settings |= {"samples": samples, "temperature": temperature, "seed": seed, "export": export}
     running: dict[str, Any] = {"run": run, "overwrite": overwrite}
     perform(
@@ -66,8 +66,3 @@ def evaluate(
         lambda listener, stop: api.evaluate(what, data, **settings, **running, listener=listener, stop=stop),
         resumable=True,
     )
-
-
-def names(text: str) -> list[str]:
-    """Split names at commas."""
-    return [name.strip() for name in text.split(",") if name.strip()]

@@ -71,3 +71,8 @@ def reading(
     """Return the options of reading that were given."""
     given = {"prompt": prompt, "answer": answer, "system": system, "cluster": cluster, "id": id, "split": split}
     return {k: v for k, v in given.items() if v is not None} | ({"skip_bad": True} if skip_bad else {})
+
+
+def names(text: str) -> list[str]:
+    """Split names at commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -48,19 +48,9 @@ class Diversity:
     spread: float | None
     vectors: str
 
-    @property
-    def repeats(self) -> bool:
-        """Whether so many rows nearly repeat others that fewer epochs are advised."""
-        return self.near_duplicates >= MANY
-
     def advice(self) -> str:
         """Say in plain words what follows for the number of epochs; nothing where it stays as recommended."""
-        if not self.repeats:
-            return ""
-        return (
-            f"{_in_words(self.near_duplicates)} of the rows to learn from ({100 * self.near_duplicates:.0f} %) nearly "
-            f"repeat others: take fewer epochs ({RECOMMENDED_EPOCHS[0]}), or remove what repeats (luthier data clean)."
-        )
+        return repetition_advice(self.near_duplicates)
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON."""
@@ -74,8 +64,26 @@ class Diversity:
         }
 
 
+def repetition_advice(share: float) -> str:
+    """Say in plain words what a share of near-duplicates means for the epochs; nothing where they stay as recommended.
+
+    Args:
+        share: Of the rows to learn from, from 0 to 1.
+    """
+    if share < MANY:
+        return ""
+    return (
+        f"{_in_words(share)} of the rows to learn from ({100 * share:.0f} %) nearly "
+        f"repeat others: take fewer epochs ({RECOMMENDED_EPOCHS[0]}), or remove what repeats (luthier data clean)."
+    )
+
+
 def measure_diversity(
-    examples: Sequence[Example], embeddings: NDArray[np.floating[Any]] | None = None, vectors: str = "embeddings"
+    examples: Sequence[Example],
+    embeddings: NDArray[np.floating[Any]] | None = None,
+    vectors: str = "embeddings",
+    *,
+    repeating: float | None = None,
 ) -> Diversity:
     """Measure how varied the questions of a set are.
 
@@ -83,6 +91,7 @@ def measure_diversity(
         examples: The rows, at least one.
         embeddings: [N, D], a vector a row from any embedding model; TF-IDF vectors of words if left out.
         vectors: The name of what made the embeddings.
+        repeating: The share of near-duplicates, where it is known already.
 
     Raises:
         ValueError: if there is not one embedding a row.
@@ -93,7 +102,7 @@ def measure_diversity(
     one, two, three = (distinct(words, length) for length in LENGTHS)
     return Diversity(
         rows=len(examples),
-        near_duplicates=near_duplicates(examples) / len(examples),
+        near_duplicates=near_duplicates(examples) / len(examples) if repeating is None else repeating,
         distinct=(one, two, three),
         spread=_tfidf_spread(words) if embeddings is None else spread(embeddings),
         vectors=TFIDF if embeddings is None else vectors,

@@ -277,10 +277,7 @@ def _prompt(values: Mapping[str, Any], mapping: RowMapping) -> tuple[Message, ..
     if column is not None and is_message_list(values.get(column)):
         return parse_messages(values[column], column)
     earlier = parse_history(values.get(mapping.history), mapping.history) if mapping.history else ()
-    return (
-        *earlier,
-        Message("user", mapping.prompt_template.render(values)),
-    )
+    return (*earlier, Message("user", mapping.prompt_template.render(values)))
 
 
 def _references(values: Mapping[str, Any], mapping: RowMapping) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from luthier.core.errors import DataError
 from luthier.core.listener import Listener
@@ -18,8 +17,7 @@ from luthier.data.options import ReadOptions
 from luthier.data.sources import Dataset, read_examples
 from luthier.data.tasks import Task, guess_task
 from luthier.evaluation.answerers import FinishedAnswers, Prompted
-from luthier.evaluation.metrics import build_metric
-from luthier.evaluation.metrics.translation import tokenizer_for
+from luthier.evaluation.metrics.fitting import fitting_metrics
 from luthier.evaluation.opening import (
     answers_file,
     examples_of,
@@ -71,17 +69,7 @@ def task_for(answerer: str, examples: Sequence[Example], kind: str | None) -> Ta
 def metrics_for(task: Task, names: Sequence[str], examples: Sequence[Example]) -> list[Metric]:
     """Build the metrics asked for, or the task's own and how answers end, with settings that fit the rows."""
     chosen = names or [*task.metrics, "empty", "cut", "failed"]
-    return [build_metric(name, **_settings(name, task, examples)) for name in chosen]
-
-
-def _settings(metric: str, task: Task, examples: Sequence[Example]) -> dict[str, Any]:
-    if metric in ("macro_f1", "mcc") and task.labels:
-        return {"labels": task.labels}
-    if metric in ("ece", "brier"):
-        return {"as_labels": bool(task.labels)}
-    if metric == "bleu":
-        return {"tokenize": tokenizer_for(text for example in examples for text in example.references)}
-    return {}
+    return fitting_metrics(chosen, task.labels, [text for example in examples for text in example.references])
 
 
 def open_for(spec: str, examples: Sequence[Example], precision: str, listener: Listener) -> Answerer:

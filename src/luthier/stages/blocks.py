@@ -10,6 +10,7 @@ import yaml
 
 from luthier.core.run import RunDirectory
 from luthier.core.types import Answer, Example
+from luthier.data.diversity import repetition_advice
 from luthier.data.labels import label_notes
 from luthier.data.sources import Dataset
 from luthier.data.splits import Parts
@@ -106,7 +107,8 @@ def task_sentence(material: Material, *, redact: bool = False) -> str:
 
 def advice_sentence(material: Material, rows: int) -> str:
     """Compare the number of rows to learn from with what is recommended; say so if many of them repeat others."""
-    return " ".join(filter(None, (escape(material.task.advice(rows)), escape(material.diversity.advice()))))
+    sentences = (material.task.advice(rows), repetition_advice(material.near_duplicates))
+    return " ".join(escape(sentence) for sentence in sentences if sentence)
 
 
 def power_sentence(rows: int) -> str:

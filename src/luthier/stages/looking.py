@@ -51,7 +51,7 @@ def check_data(
         task = guess_task(parts.tune, kind)
         material = Material(dataset, task, parts)
         listener.show(data_row(material, parts))
-        diversity = material.diversity
+        diversity = measure_diversity(parts.tune, repeating=material.near_duplicates)
         found |= {"parts": parts.sizes, "task": task.to_json()}
         found["label_notes"] = label_notes(parts) if task.labels else []
     except DataError as error:
@@ -59,7 +59,7 @@ def check_data(
             Row("data", [f"{escape(dataset.description)}. {escape(dataset.mapping.explain())}", escape(str(error))])
         )
         found["problem"] = str(error)
-        diversity = measure_diversity(examples)
+        diversity = measure_diversity(examples, repeating=found["near_duplicates"] / len(examples))
     found["diversity"] = diversity.to_json()
     found["lengths"] = _lengths(seen, model, listener)
     listener.show(lengths_table(found["lengths"]))

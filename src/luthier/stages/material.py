@@ -15,7 +15,7 @@ from luthier.core.files import json_line, write_atomically
 from luthier.core.protocols import Metric
 from luthier.core.run import RunDirectory
 from luthier.core.types import Example
-from luthier.data.diversity import Diversity, measure_diversity
+from luthier.data.diversity import near_duplicates
 from luthier.data.labels import add_labels
 from luthier.data.lengths import LengthStatistics, length_statistics, output_limit
 from luthier.data.mapping import PartName
@@ -24,7 +24,7 @@ from luthier.data.render import Renderer
 from luthier.data.sources import Dataset, read_examples
 from luthier.data.splits import Parts, split
 from luthier.data.tasks import Task, guess_task, require_different_answers
-from luthier.evaluation.metrics import build_metric
+from luthier.evaluation.metrics.fitting import fitting_metrics
 
 
 class DataConfig(Config):
@@ -64,14 +64,13 @@ class Material:
         Their labels are those of all rows: one that no row to learn from has is missed, but is no error.
         """
         texts = [text for example in self.dataset.examples for text in example.references]
-        labels: dict[str, Any] = {"labels": add_labels(self.task.labels, texts)} if self.task.labels else {}
-        names = [*self.task.metrics, "empty", "cut"]
-        return tuple(build_metric(name, **(labels if name == "macro_f1" else {})) for name in names)
+        labels = add_labels(self.task.labels, texts) if self.task.labels else ()
+        return tuple(fitting_metrics([*self.task.metrics, "empty", "cut"], labels, texts))
 
     @cached_property
-    def diversity(self) -> Diversity:
-        """How varied the rows to learn from are."""
-        return measure_diversity(self.parts.tune)
+    def near_duplicates(self) -> float:
+        """Share of the rows to learn from that nearly repeat an earlier one, from 0 to 1."""
+        return near_duplicates(self.parts.tune) / len(self.parts.tune)
 
 
 def read_material(config: DataConfig, run: RunDirectory | None = None) -> Material:

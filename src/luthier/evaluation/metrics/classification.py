@@ -57,7 +57,41 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class MacroF1:
+class _OverLabels:
+    """What metrics over all labels share: the labels, and reading references and answers as these."""
+
+    labels: tuple[str, ...] = ()
+
+    name = ""
+    higher_is_better = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))
+        if not self.labels:
+            raise ConfigError(
+                f"{self.name} needs the labels: build_metric('{self.name}', labels=('yes', 'no')). Rows of another "
+                "kind of task than classification have none; --kind says it where it was guessed wrong."
+            )
+        _positions(self.labels)
+
+    @property
+    def identity(self) -> str:
+        """Name with all settings."""
+        return identity_text(self.name, labels=self.labels)
+
+    def _right_and_given(self, example: Example, answer: Answer) -> tuple[list[int], int | None]:
+        """Return the places of the right labels, and of the given one; None where it is no label, or failed.
+
+        Raises:
+            DataError: if a reference is not one of the labels.
+        """
+        positions = _positions(self.labels)
+        right = _known(references_of(example, self.name), positions, example, self.labels)
+        return right, None if has_failed(answer) else positions.get(normalize_label(answer.text))
+
+
+@dataclass(frozen=True)
+class MacroF1(_OverLabels):
     """Mean over the labels of each label's F1 (0 to 1): rare labels count as much as frequent ones.
 
     Answers are read as `Accuracy` reads them. An answer that is no label, or failed, is a miss of the right label and a
@@ -69,21 +103,9 @@ class MacroF1:
         ConfigError: if there are no labels, or two that only differ in case, outer space or final punctuation.
     """
 
-    labels: tuple[str, ...] = ()
-
     name = "macro_f1"
-    higher_is_better = True
     reduction = "totals"
     bounds = (0.0, 1.0)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", tuple(self.labels))
-        _require_labels(self.name, self.labels)
-
-    @property
-    def identity(self) -> str:
-        """Name with all settings."""
-        return identity_text(self.name, labels=self.labels)
 
     def measure(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """Return one (true positive, false positive, false negative) for each label, in one flat row.
@@ -91,9 +113,7 @@ class MacroF1:
         Raises:
             DataError: if a reference is not one of the labels.
         """
-        positions = _positions(self.labels)
-        right = _known(references_of(example, self.name), positions, example, self.labels)
-        found = None if has_failed(answer) else positions.get(normalize_label(answer.text))
+        right, found = self._right_and_given(example, answer)
         row = [0.0] * (3 * len(self.labels))
         if found in right:
             row[3 * right[right.index(found)]] = 1.0
@@ -123,7 +143,7 @@ class MacroF1:
 
 
 @dataclass(frozen=True)
-class Mcc:
+class Mcc(_OverLabels):
     """Matthews correlation of right and given labels (-1 to 1): 1 is all right, 0 no better than chance.
 
     Gorodkin 2004, "Comparing two K-category assignments by a K-category correlation coefficient": with t and p how
@@ -136,22 +156,10 @@ class Mcc:
         ConfigError: if there are no labels, or two that only differ in case, outer space or final punctuation.
     """
 
-    labels: tuple[str, ...] = ()
-
     name = "mcc"
-    higher_is_better = True
     reduction = "sums"
     bounds = (-1.0, 1.0)
     unit = "number"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", tuple(self.labels))
-        _require_labels(self.name, self.labels)
-
-    @property
-    def identity(self) -> str:
-        """Name with all settings."""
-        return identity_text(self.name, labels=self.labels)
 
     def measure(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """Return right, the right label and the given one, in one flat row of 0 and 1.
@@ -159,9 +167,7 @@ class Mcc:
         Raises:
             DataError: if a reference is not one of the labels.
         """
-        positions = _positions(self.labels)
-        right = _known(references_of(example, self.name), positions, example, self.labels)
-        found = None if has_failed(answer) else positions.get(normalize_label(answer.text))
+        right, found = self._right_and_given(example, answer)
         row = [0.0] * (1 + 2 * len(self.labels))
         row[0] = float(found in right)
         row[1 + (found if found is not None and found in right else right[0])] = 1.0
@@ -189,15 +195,6 @@ class Mcc:
     def of_each(self, rows: Any) -> Any:
         """Map rows `[n, 1 + 2 L]` to 1 for a right answer and 0 for a wrong one: one row has no correlation."""
         return rows[:, 0]
-
-
-def _require_labels(metric: str, labels: tuple[str, ...]) -> None:
-    if not labels:
-        raise ConfigError(
-            f"{metric} needs the labels: build_metric('{metric}', labels=('yes', 'no')). Rows of another kind of task "
-            "than classification have none; --kind says it where it was guessed wrong."
-        )
-    _positions(labels)
 
 
 @lru_cache(maxsize=64)
