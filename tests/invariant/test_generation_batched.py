@@ -156,6 +156,28 @@ def test_shared_beginnings_change_nothing(
     assert (shared.times.prefill_tokens, shared.times.cached_tokens) == (read, sum(map(len, prompts)) - read)
 
 
+def test_what_is_read_at_once_is_bounded_with_the_prefixes_it_needs(
+    tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("luthier.generation.engine._APART_TOKENS", 1)
+    monkeypatch.setattr("luthier.generation.engine._READ_TOKENS", 60)
+    draw = np.random.default_rng(3)
+    blocks = [draw.integers(3, 259, 40).tolist() for _ in range(2)]
+    prompts = [block + draw.integers(3, 259, 5).tolist() for block in blocks for _ in range(9)]
+    reader = engine(tiny("llama"), 18)
+    widths: list[int] = []
+    logits = reader._logits
+
+    def watched(ids: Any, *rest: Any) -> Any:
+        widths.append(ids.shape[1])
+        return logits(ids, *rest)
+
+    monkeypatch.setattr(reader, "_logits", watched)
+    reader.generate(prompts, [Decoding(1)] * len(prompts))
+    assert max(widths) <= 60
+    assert sum(widths) == reader.times.prefill_tokens == 2 * 40 + 18 * 5
+
+
 def test_slots_are_used_again(tiny: Callable[..., Any]) -> None:
     # 40 sequences of very different lengths in 8 slots: far fewer steps than 5 batches that wait for their longest.
     model = tiny("llama")

@@ -31,6 +31,26 @@ def file(place: Path) -> Path:
     return write_rows(place / "rows.csv", rows())
 
 
+def test_a_file_at_an_address_is_copied_here(file: Path, place: Path) -> None:
+    (place / "here").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place / "here")
+        found = done("data", "clean", f"file://{file}", "--json").json
+    assert runs_in(place / "here") == ["rows.clean.csv", "rows.clean.log.jsonl"]
+    assert (found["kept"], found["out"]) == (2, "rows.clean.csv")
+    assert f"file://{place} is a folder" in refused("data", "clean", f"file://{place}")
+
+
+def test_conversations_are_cleaned_by_what_is_asked_and_answered(place: Path) -> None:
+    """Columns beside the conversation do not make two equal ones different."""
+    talk = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello!"}]
+    other = [talk[0], {"from": "gpt", "value": "Go away."}]
+    lines = [{"conversations": turns, "n": n} for n, turns in enumerate((talk, talk, other))]
+    (place / "talk.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = done("data", "clean", "talk.jsonl", "--json").json
+    assert (found["kept"], found["removed"]) == (2, 1)
+
+
 def test_a_copy_is_written_and_why_rows_are_missing(file: Path, place: Path) -> None:
     before = file.read_bytes()
     called = done("data", "clean", "rows.csv", "--json")

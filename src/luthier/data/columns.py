@@ -26,7 +26,7 @@ class Columns:
 
     def named(self, names: Sequence[str], without: Sequence[str] = ()) -> list[str]:
         """Return the columns with one of the names (case, spaces and hyphens apart), in the names' order."""
-        by_name = {_plain(column): column for column in reversed(self.columns) if column not in without}
+        by_name = {plain_name(column): column for column in reversed(self.columns) if column not in without}
         return [by_name[name] for name in names if name in by_name]
 
     def texts(self, names: Sequence[str], without: Sequence[str] = ()) -> list[str]:
@@ -44,5 +44,6 @@ def is_text(values: Sequence[Any]) -> bool:
     return not values or len(texts) >= len(values) / 2
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return a column's name as it is compared: in lower case, spaces and hyphens as underscores."""
     return re.sub(r"[\s\-]+", "_", name.strip().lower())

@@ -42,7 +42,7 @@ _PERHAPS_ANSWERS = (
 )  # fmt: skip
 ALL_COLUMNS = "{*}"
 """In a prompt: every column that is nothing else, a line each. Only on request: one may tell the answer."""
-_CLUSTERS = ("passage_id",)
+_PASSAGE_IDS = ("passage_id",)
 _IDS = ("id", "example_id", "row_id", "uid", "uuid", "guid", "_id")
 
 
@@ -70,7 +70,7 @@ def guess_mapping(
     table = Columns(source, tuple(columns), rows)
     shared: dict[str, Any] = {
         "system": _given_text(table, "system", options.system) or _first(table.named(("system", "system_prompt"))),
-        "cluster": _given_column(table, "cluster", options.cluster) or _first(table.named(_CLUSTERS)),
+        "cluster": _given_column(table, "cluster", options.cluster) or _passage_column(table),
         "id": _given_column(table, "id", options.id) or _unique_id(table),
         "split": _given_column(table, "split", options.split) or _split_column(table),
         "columns": table.columns,
@@ -78,7 +78,8 @@ def guess_mapping(
     if options.prompt is None and options.answer is None and (found := recognise(table)):
         return _conversation_mapping(table, *found, shared)
     answer = _answer(table, options, shared, need_answers)
-    used = [c for c in (*_columns_of(answer, table), shared["id"], shared["split"], shared["cluster"]) if c]
+    history = _history_column(table, options)
+    used = [c for c in (*_columns_of(answer, table), shared["id"], shared["split"], shared["cluster"], history) if c]
     if options.prompt is not None:
         prompt = _given_prompt(table, options.prompt.replace(ALL_COLUMNS, _written_out(table, used, shared)))
     else:
@@ -86,7 +87,6 @@ def guess_mapping(
     if not Template.compile(prompt, table.columns).placeholders:
         raise DataError(f"{source}: column names with braces cannot stand in a prompt. Rename: {_listed(table)}.")
     _check_no_leak(table, prompt, answer)
-    history = _first([column for column in table.named(("history",)) if has_turn_pairs(table.values(column))])
     mapping = RowMapping.parse({**shared, "prompt": prompt, "answer": answer, "history": history})
     return mapping.model_copy(update={"answer_format": "json"}) if _answers_are_json(mapping, table) else mapping
 
@@ -260,7 +260,7 @@ def _prompt(table: Columns, used: Sequence[str], shared: Mapping[str, Any]) -> s
     known = [*headlines, *instructions, *questions, *passages, *bodies]
     if known:
         raise _ambiguous(table, known)
-    rest = [c for c in table.columns if c not in used and c != shared["system"] and c.lower() != "history"]
+    rest = [c for c in table.columns if c not in used and c != shared["system"]]
     if len(rest) == 1:
         return _joined(rest[0])
     raise _ambiguous(table, rest)
@@ -309,6 +309,19 @@ def _columns_of(answer: str | None, table: Columns) -> tuple[str, ...]:
     if answer is None:
         return ()
     return (answer,) if answer in table.columns else Template.compile(answer, table.columns).columns
+
+
+def _passage_column(table: Columns) -> str | None:
+    """Return the column that names the passages that questions are on (SQuAD), if every row has one."""
+    found = table.named(_PASSAGE_IDS)
+    return found[0] if found and len(table.values(found[0])) == len(table.rows) else None
+
+
+def _history_column(table: Columns, options: ReadOptions) -> str | None:
+    """Return the column of earlier turns (Alpaca), unless the user's prompt has a place for it."""
+    placed = Template.compile(options.prompt, table.columns).columns if options.prompt else ()
+    found = table.named(("history",), without=placed)
+    return found[0] if found and has_turn_pairs(table.values(found[0])) else None
 
 
 def _first(names: Sequence[str]) -> str | None:

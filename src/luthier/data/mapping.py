@@ -22,6 +22,7 @@ from luthier.core.config import Config
 from luthier.core.errors import BadRow, DataError, nearest, unknown_name
 from luthier.core.files import sha256_text
 from luthier.core.types import Example, Message
+from luthier.data.columns import plain_name
 from luthier.data.conversations import check_asks, is_message_list, parse_history, parse_messages, split_at_answer
 from luthier.data.dialects import DIALECTS, Dialect
 from luthier.data.formats.raw import RawFile, RawRow
@@ -363,7 +364,7 @@ def _content_hash(values: Mapping[str, Any], mapping: RowMapping, messages: Sequ
     left_out = {*mapping.answer_columns, mapping.split}
     parts: list[str] = []
     if dialect := mapping.conversations:
-        left_out |= {mapping.prompt, *(name for name in values if name.lower() in dialect.beside)}
+        left_out |= {mapping.prompt, *(name for name in values if plain_name(name) in dialect.beside)}
         parts = [json_text([m.to_json() for m in messages])]
     for name in sorted(values):
         if name not in left_out and not is_empty(values[name]):

@@ -17,6 +17,7 @@ from luthier.core.errors import DataError, unknown_name
 from luthier.core.types import Example, TaskKind
 from luthier.data.labels import distinct_labels, normalize_label
 from luthier.data.schema import infer_schema, parse_objects
+from luthier.data.thinking import without_thoughts_in_references
 from luthier.data.values import looks_like_json_object, shorten
 
 KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
@@ -113,7 +114,7 @@ def guess_task(examples: Sequence[Example], kind: str | None = None) -> Task:
         ConfigError: if `kind` is no kind of task.
         DataError: if no example has an answer.
     """
-    labelled = [example for example in examples if example.references]
+    labelled = [without_thoughts_in_references(example) for example in examples if example.references]
     if not labelled:
         raise DataError("None of the rows has a right answer, so there is no task to guess. Name it with --answer.")
     if kind is not None and kind not in KINDS:

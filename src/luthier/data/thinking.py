@@ -6,6 +6,9 @@ They may be learned or left out of the loss, and are never scored: the answer is
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+
+from luthier.core.types import Example
 
 _THOUGHTS = re.compile(r"\s*<think>.*?(?:</think>\s*|\Z)", re.DOTALL)
 
@@ -19,3 +22,8 @@ def length_of_thoughts(text: str) -> int:
 def without_thoughts(text: str) -> str:
     """Return what follows the thoughts; nothing where they never end."""
     return text[length_of_thoughts(text) :]
+
+
+def without_thoughts_in_references(example: Example) -> Example:
+    """Return an example whose right answers are what they are scored by."""
+    return replace(example, references=tuple(map(without_thoughts, example.references)))

@@ -64,13 +64,13 @@ def sampled_answerers(
         seed: Of the first sample.
 
     Raises:
-        ConfigError: for an answerer that cannot sample, or several samples at temperature 0.
+        ConfigError: for an answerer that cannot sample, or several samples or a seed at temperature 0.
     """
     strategy = getattr(answerer, "strategy", None)
     if not isinstance(answerer, Prompted) or strategy is None:
         raise ConfigError(
-            f"{name} has one answer to each row and none to sample: --samples and --temperature are for language "
-            "models and runs that ask one. Leave them out."
+            f"{name} has one answer to each row and none to sample: --samples, --temperature and --seed are for "
+            "language models and runs that ask one. Leave them out."
         )
     own = strategy.config.temperature if hasattr(strategy, "config") else 0.0
     used = own if temperature is None else temperature
@@ -78,6 +78,10 @@ def sampled_answerers(
         raise ConfigError(
             f"At temperature 0 all {samples} samples of a row are the same answer. Set --temperature above 0, such as "
             "0.7, or leave --samples out."
+        )
+    if seed and used <= 0:
+        raise ConfigError(
+            f"At temperature 0 the seed {seed} changes nothing. Set --temperature above 0, or leave --seed out."
         )
     return [Prompted(answerer.model, Sampled(strategy, used, seed + sample)) for sample in range(samples)]
 

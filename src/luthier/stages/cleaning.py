@@ -13,7 +13,9 @@ from luthier.core.listener import Listener
 from luthier.data.cleaning import DEFAULT_RULES, RULES, Cleaned, build_rules, clean, rows_of
 from luthier.data.cleaning.writing import cleaned_copy
 from luthier.data.formats import Content, read_raw
+from luthier.data.formats.raw import DataFile
 from luthier.data.options import ReadOptions
+from luthier.data.places import data_files
 from luthier.data.sources import Dataset, read_examples
 from luthier.reporting.blocks import Block, Column, Row, Table
 from luthier.stages.blocks import data_file_sentence
@@ -36,9 +38,9 @@ def clean_data(
     """Write a cleaned copy of a file, and beside it which rows were removed or changed, and why.
 
     Args:
-        path: A CSV, JSON, JSON Lines or Parquet file.
-        out: The cleaned copy; FILE.clean.SUFFIX beside the file if left out. The other file is OUT's name with
-            `.log.jsonl` instead of its suffix.
+        path: A CSV, JSON, JSON Lines, SQuAD or Parquet file, here or at an address.
+        out: The cleaned copy; FILE.clean.SUFFIX beside the file if left out, or here for a file at an address. The
+            other file is OUT's name with `.log.jsonl` instead of its suffix.
         rules: Names of rules; "default", or none, for those that are applied by default.
         settings: Settings by rule.
         read: How the file is read (see `luthier.data.options`).
@@ -55,10 +57,9 @@ def clean_data(
         MissingExtraError: if a rule needs a package that is not installed.
     """
     chosen = build_rules(rules, settings)
-    source = Path(path)
-    if source.is_dir():
-        raise DataError(f"{path} is a folder. Clean its files one by one: luthier data clean {source / 'FILE'}.")
-    target = Path(out) if out else source.with_name(f"{source.stem}.clean{source.suffix}")
+    source = _file(path)
+    beside = source.parent if isinstance(source, Path) else Path()
+    target = Path(out) if out else beside / f"{source.stem}.clean{source.suffix}"
     log = target.with_name(f"{target.stem}.log.jsonl")
     if not dry_run:
         _require_free(source, target, log, overwrite)
@@ -87,14 +88,27 @@ def clean_data(
     }
 
 
-def _require_free(source: Path, target: Path, log: Path, overwrite: bool) -> None:
+def _file(path: str) -> DataFile:
+    """Return the file that is cleaned.
+
+    Raises:
+        DataError: if it is a folder, or not there.
+    """
+    files, _ = data_files(path)
+    found = [str(file) for file in files]
+    if found not in ([path], [str(Path(path))]):
+        raise DataError(f"{path} is a folder. Clean its files one by one: luthier data clean {found[0]}.")
+    return files[0]
+
+
+def _require_free(source: DataFile, target: Path, log: Path, overwrite: bool) -> None:
     """Make sure that the copy is not written over anything.
 
     Raises:
         ConfigError: if it would be.
     """
     for file in (target, log):
-        if file.resolve() == source.resolve():
+        if isinstance(source, Path) and file.resolve() == source.resolve():
             raise ConfigError(f"The cleaned copy is not written over the file itself ({source}). Choose another --out.")
         if file.is_dir():
             raise ConfigError(f"{file} is a folder. Name a file: --out {file / source.name}.")

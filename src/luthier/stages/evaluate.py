@@ -116,7 +116,7 @@ def run(config: Config, run: RunDirectory) -> None:
 def _sampled(answerer: Answerer, config: Config) -> Sequence[Answerer]:
     """Return the answerer as often as its answers are to be sampled; as it is where nothing was said of sampling."""
     asked = config.sampling
-    if asked.samples == 1 and asked.temperature is None:
+    if asked == SamplingConfig():
         return [answerer]
     return sampled_answerers(answerer, config.answerer, asked.samples, asked.temperature, asked.seed)
 

@@ -24,6 +24,7 @@ from luthier.data.render import Renderer
 from luthier.data.sources import Dataset, read_examples
 from luthier.data.splits import Parts, split
 from luthier.data.tasks import Task, guess_task, require_different_answers
+from luthier.data.thinking import without_thoughts
 from luthier.evaluation.metrics.fitting import fitting_metrics
 
 
@@ -63,7 +64,7 @@ class Material:
 
         Their labels are those of all rows: one that no row to learn from has is missed, but is no error.
         """
-        texts = [text for example in self.dataset.examples for text in example.references]
+        texts = [without_thoughts(text) for example in self.dataset.examples for text in example.references]
         labels = add_labels(self.task.labels, texts) if self.task.labels else ()
         return tuple(fitting_metrics([*self.task.metrics, "empty", "cut"], labels, texts))
 

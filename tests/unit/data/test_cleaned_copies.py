@@ -79,6 +79,20 @@ def test_a_json_document_becomes_a_list_of_its_rows(write: Write) -> None:
     assert json.loads(copy_of(path, *MASKING)) == [rows[0], {"text": "<EMAIL>", "label": "y"}]
 
 
+def test_a_squad_document_becomes_a_list_of_its_questions(write: Write) -> None:
+    """And is read back as it was."""
+    questions = [{"id": i, "question": q, "answers": [{"text": "Bonn", "answer_start": 0}]}
+                 for i, q in (("1", "Which town?"), ("2", "Which town?"), ("3", "Mail bob@example.com"))]  # fmt: skip
+    paragraphs = [{"context": "Bonn lies there.", "qas": questions}]
+    path = write("dev.json", json.dumps({"data": [{"title": "t", "paragraphs": paragraphs}]}))
+    copied = copy_of(path, *MASKING)
+    again = read_examples(write("copy.json", copied))
+    assert [(e.id, e.prompt, e.references, e.cluster) for e in again.examples] == [
+        ("1", "Bonn lies there.\n\nWhich town?", ("Bonn",), "0-0"),
+        ("3", "Bonn lies there.\n\nMail <EMAIL>", ("Bonn",), "0-0"),
+    ]
+
+
 def parquet(path: Path, **columns: Any) -> Path:
     pyarrow.parquet.write_table(pyarrow.table(columns), path)
     return path

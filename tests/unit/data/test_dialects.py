@@ -178,6 +178,19 @@ def test_alpaca_with_input_system_and_history(write: Write) -> None:
     assert explained(write, *rows) == "prompt <- instruction + input, answer <- output, system <- system"
 
 
+def test_a_column_called_history_that_holds_no_turns_is_a_column(write: Write) -> None:
+    rows = [{"history": f"the story of {n}", "label": "ab"[n % 2]} for n in range(4)]
+    assert read(write, *rows)[0].messages == user("the story of 0")
+
+
+def test_history_is_not_written_twice(write: Write) -> None:
+    row = {"instruction": "x", "n": 3, "history": [["a", "b"]], "output": "y"}
+    assert read(write, row, prompt="{*}")[0].messages == (
+        *user("a"), Message("assistant", "b"), *user("instruction: x\nn: 3"),
+    )  # fmt: skip
+    assert read(write, row, prompt="{instruction} {history}")[0].messages == user('x [["a", "b"]]')
+
+
 # ------------------------------------------------------------------------------------------------------ preferences
 
 PAIR = {"prompt": "Say hi.", "chosen": "Hi!", "rejected": "No."}
@@ -228,6 +241,13 @@ def test_openai_pairs() -> None:
         "non_preferred_output": [{"role": "assistant", "content": "What?"}],
     }
     assert ranked(row, "preferred_output") == Ranked(user("Hi"), ("Hello!", "What?"), (1, 2))
+
+
+def test_columns_may_be_written_with_spaces_and_capitals(write: Write) -> None:
+    pair = {"Prompt": "q", "Preferred Output": "a", "non-preferred output": "b"}
+    assert read(write, pair)[0].references == ("a",)
+    other = {**pair, "non-preferred output": "c"}
+    assert read(write, pair)[0].id == read(write, other)[0].id  # what is rejected is no part of the question
 
 
 def test_marked_completions(write: Write) -> None:
@@ -314,6 +334,13 @@ def test_rows_with_squad_answers(write: Write) -> None:
         "the answer 'Elbe' does not stand at answer_start 16 of its passage",
         "the answers are not as many texts as places",
     ]
+
+
+def test_passages_are_clusters_only_where_every_row_has_one(write: Write) -> None:
+    rows = [{"passage_id": "p1", "text": "a", "label": "x"}, {"passage_id": "", "text": "b", "label": "y"}]
+    assert explained(write, *rows) == "prompt <- text, answer <- label"
+    rows[1]["passage_id"] = "p1"
+    assert explained(write, *rows) == "prompt <- text, answer <- label, cluster <- passage_id"
 
 
 def test_squad_files_with_holes(write: Write) -> None:

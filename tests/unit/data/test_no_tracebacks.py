@@ -96,6 +96,58 @@ def test_any_rows(rows: list[Any]) -> None:
     attempt(json.dumps(rows).encode(), ".json")
 
 
+HELLO = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+CALL = {"function": {"name": "f", "arguments": "{}"}}
+ANSWERS = {"text": ["b"], "answer_start": [1]}
+QUESTION = {"id": "1", "question": "q", "answers": [{"text": "a", "answer_start": 0}], "is_impossible": False}
+DIALECTS: list[dict[str, Any]] = [
+    {"messages": [HELLO[0], {"role": "assistant", "content": None, "tool_calls": [CALL], "weight": 1}]},
+    {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "system": "s"},
+    {"contents": [{"role": "user", "parts": [{"text": "a"}]}, {"role": "model", "parts": [{"text": "b"}]}],
+     "systemInstruction": {"parts": [{"text": "s"}]}},
+    {"prompt": "a", "chosen": "b", "rejected": "c"},
+    {"chosen": HELLO, "rejected": [HELLO[0], {"role": "assistant", "content": "c"}]},
+    {"input": {"messages": HELLO[:1]}, "preferred_output": HELLO[1:], "non_preferred_output": [HELLO[1]]},
+    {"prompt": "a", "completion": "b", "label": True},
+    {"prompt": "a", "completions": ["b", "c"], "ranks": [1, 2]},
+    {"prompt": "a", "responses": ["b", "c"], "scores": [1, 2.5]},
+    {"instruction": "a", "input": "", "output": "b", "history": [["c", "d"]], "system": ""},
+    {"id": "1", "title": "t", "context": "abc", "question": "q", "answers": ANSWERS},
+    {"data": [{"title": "t", "paragraphs": [{"context": "abc", "qas": [QUESTION]}]}]},
+]  # fmt: skip
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the paths of all values within a value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(found for key, part in inner for found in places(part, (*path, key)))]
+
+
+def put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """Return a value with another one at a place."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = put(value[path[0]], path[1:], new)
+    return copy
+
+
+@st.composite
+def broken_dialects(draw: st.DrawFn) -> list[Any]:
+    """Two rows of one dialect, one of them with another value somewhere."""
+    row = draw(st.sampled_from(DIALECTS))
+    return [row, put(row, draw(st.sampled_from(places(row))), draw(VALUES))]
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(broken_dialects())
+@example([DIALECTS[1], put(DIALECTS[1], ("conversations", 0, "from"), ["human"])])
+@example([DIALECTS[2], put(DIALECTS[2], ("contents", 0, "role"), {})])
+def test_any_broken_dialect(rows: list[Any]) -> None:
+    attempt("\n".join(map(json.dumps, rows)).encode(), ".jsonl")
+    attempt(json.dumps(rows[1]).encode(), ".json")
+
+
 @SLOW
 @given(
     st.builds(

@@ -32,6 +32,14 @@ def test_thoughts_are_not_scored_on_either_side() -> None:
     assert scores.value("exact_match") == 1.0
 
 
+def test_labels_behind_thoughts_are_labels() -> None:
+    from luthier.data import guess_task
+
+    rows = [Example(str(n), user(f"row {n}"), (f"<think>because {n}</think>{'ab'[n % 2]}",)) for n in range(40)]
+    task = guess_task(rows)
+    assert (task.kind, sorted(task.labels)) == ("classification", ["a", "b"])
+
+
 def test_an_answer_of_thoughts_only_is_empty() -> None:
     from luthier.data.tasks import Task
 

@@ -65,6 +65,13 @@ def test_a_strategy_of_several_rounds_is_sampled_in_each() -> None:
     assert decodings[0].max_tokens == 7
 
 
+def test_a_seed_that_changes_nothing_is_refused() -> None:
+    greedy = Prompted(ScriptedLanguageModel(["yes"]), ZeroShot())
+    with pytest.raises(ConfigError, match=r"At temperature 0 the seed 3 changes nothing\. Set --temperature above 0"):
+        sampled_answerers(greedy, "model", 1, None, seed=3)
+    assert len(sampled_answerers(greedy, "model", 1, 0.5, seed=3)) == 1
+
+
 def test_an_answerer_keeps_its_own_temperature_where_none_is_said() -> None:
     warm = Prompted(ScriptedLanguageModel(["yes"]), ZeroShot(ZeroShotConfig(temperature=0.9)))
     for temperature, used in ((None, 0.9), (0.3, 0.3)):

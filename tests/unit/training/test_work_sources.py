@@ -53,6 +53,16 @@ def test_every_epoch_takes_every_sequence_once_in_its_own_order() -> None:
     assert drain(source(numbered(10), seed=8)) != steps
 
 
+def test_speed_is_measured_by_micro_batches_as_large_as_those_of_a_step() -> None:
+    packed = source(numbered(10, length=5), micro_tokens=12)
+    first, second = packed.first_pieces()
+    assert [numbers([piece]) for piece in (first, second)] == [[0, 1], [4, 5]]
+    assert max(piece.batch.tokens for piece in (first, second)) <= packed.largest_micro_batch == 12
+    assert len(source(numbered(3)).first_pieces()) == 1
+    assert packed.next() is not None
+    assert numbers(source(numbered(10), sequences=4).first_pieces(1)) == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize(("epochs", "steps"), [(0.1, 1), (0.5, 2), (1.0, 3), (1.2, 4), (2.7, 8)])
 def test_epochs_may_be_fractions_and_at_least_one_step_is_made(epochs: float, steps: int) -> None:
     assert len(drain(source(numbered(10), epochs=epochs))) == steps

@@ -66,7 +66,7 @@ class Rule(Protocol):
 def rows_of(examples: Sequence[Example], mapping: RowMapping) -> list[Row]:
     """Return examples as the rules take them."""
     names = frozenset(filter(None, (mapping.id, mapping.cluster, mapping.split)))
-    known = mapping.dialect == "messages" or mapping.answer is not None
+    known = mapping.conversations is not None or mapping.answer is not None
     others = [c for c in mapping.columns if c not in names and c not in mapping.input_columns]
     return [
         Row(e, comparable_text(e), "\n".join(e.references) if known else _joined(e.fields, others), names)

@@ -108,4 +108,5 @@ _WRITERS: dict[str, Callable[[Content, RawFile, Sequence[Example], Changed], byt
     "json": _json,
     "jsonl": _jsonl,
     "parquet": _parquet,
+    "squad": _json,
 }

@@ -16,7 +16,7 @@ class Dialect(Protocol):
     Attributes:
         name: Its name in the table and in a run's mapping.
         title: How people call it.
-        beside: Columns (in lower case) that belong to the conversation beside its own, where a row has them.
+        beside: Columns (as `plain_name` has them) that belong to the conversation beside its own, where a row has them.
         no_answer: Problem, what is expected, and what to do, where a row has no answer though others have; None for
             the words that suit any conversation.
     """

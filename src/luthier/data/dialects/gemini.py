@@ -7,13 +7,13 @@ from typing import Any
 
 from luthier.core.errors import nearest
 from luthier.core.types import Message
-from luthier.data.columns import Columns
+from luthier.data.columns import Columns, plain_name
 from luthier.data.conversations import parse_turns
 from luthier.data.dialects.dialect import column_of_turns
 from luthier.data.values import RowError, as_list
 
 _ROLES = {"user": "user", "model": "assistant", "function": "tool"}
-_SYSTEM = ("systemInstruction", "system_instruction")
+_SYSTEM = ("systeminstruction", "system_instruction")
 _SHAPE = '[{"role": "user", "parts": [{"text": "…"}]}, {"role": "model", "parts": [{"text": "…"}]}]'
 
 
@@ -22,7 +22,7 @@ class Gemini:
 
     name = "gemini"
     title = "Gemini contents"
-    beside = tuple(name.lower() for name in _SYSTEM)
+    beside = _SYSTEM
     no_answer = None
 
     def find(self, table: Columns) -> str | None:
@@ -32,7 +32,8 @@ class Gemini:
     def messages(self, values: Mapping[str, Any], column: str) -> tuple[Message, ...]:
         """Return the turns, the system instruction first."""
         turns = parse_turns(as_list(values.get(column)), column, _SHAPE, _message)
-        system = next((text for name in _SYSTEM if (text := _text(as_list(values.get(name))))), "")
+        told = [_text(as_list(value)) for name, value in values.items() if plain_name(name) in _SYSTEM]
+        system = next(filter(None, told), "")
         return (Message("system", system), *turns) if system else turns
 
 
@@ -41,7 +42,7 @@ GEMINI = Gemini()
 
 def _message(value: Mapping[str, Any], number: int) -> Mapping[str, Any]:
     role = value.get("role", "user")  # the API lets a single user turn do without
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         hint = nearest(role, _ROLES) if isinstance(role, str) else ""
         raise RowError(
             f"turn {number} has the unknown role {role!r}.{hint}".rstrip("."), "user or model", "rename the role"

@@ -17,7 +17,7 @@ from itertools import takewhile
 from typing import Any
 
 from luthier.core.types import Message
-from luthier.data.columns import Columns
+from luthier.data.columns import Columns, plain_name
 from luthier.data.conversations import check_asks, is_message_list, parse_messages
 from luthier.data.values import RowError, as_list, as_text, is_empty
 
@@ -81,8 +81,8 @@ class Preference:
         Raises:
             RowError: for what is wrong first.
         """
-        own = {name.lower(): value for name, value in values.items()}
-        name = column.lower()
+        own = {plain_name(name): value for name, value in values.items()}
+        name = plain_name(column)
         if name == "completion":
             return _marked(own)
         return _listed(own, name) if name in _LISTS else _pair(own, name)

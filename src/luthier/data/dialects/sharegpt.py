@@ -45,7 +45,7 @@ SHAREGPT = ShareGpt()
 
 def _message(value: Mapping[str, Any], number: int) -> Mapping[str, Any]:
     who = value.get("from")
-    if who not in _ROLES:
+    if not isinstance(who, str) or who not in _ROLES:
         hint = nearest(who, _ROLES) if isinstance(who, str) else ""
         raise RowError(
             f"turn {number} is from {who!r}.{hint}".rstrip("."), "one of human, gpt, system, tool", "rename 'from'"
