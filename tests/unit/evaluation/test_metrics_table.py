@@ -11,6 +11,7 @@ import pytest
 from luthier.core.errors import ConfigError, DataError
 from luthier.core.types import Answer, Example, Finish, user
 from luthier.evaluation.metrics import METRICS, build_metric, identity_of, settings_of
+from luthier.evaluation.metrics.fitting import fitting_metrics
 from luthier.evaluation.statistics.resampling import values_of_each
 
 LABELS = ("yes", "no")
@@ -153,3 +154,16 @@ def test_unknown_metrics_and_settings_name_the_nearest() -> None:
             ConfigError, match=rf"{name} needs the labels: .* --kind says it where it was guessed wrong"
         ):
             build_metric(name)
+
+
+def test_metrics_get_the_settings_that_fit_the_rows() -> None:
+    accuracy, mcc, ece = fitting_metrics(["accuracy", "mcc", "ece"], ["no", "yes"], ["yes", "no"])
+    row, right = example("yes"), sure("Yes.")  # the label, in another spelling
+    assert accuracy.measure(row, right) == (1.0,)
+    assert settings_of(mcc) == {"labels": ["no", "yes"]}
+    assert ece.value(np.array([ece.measure(row, right)])) == 0.0
+    (as_texts,) = fitting_metrics(["ece"], [], ["yes"])
+    assert as_texts.value(np.array([as_texts.measure(row, right)])) == 1.0
+    assert settings_of(fitting_metrics(["bleu"], [], ["今天天气很好"])[0])["tokenize"] == "zh"
+    with pytest.raises(ConfigError, match="mcc needs the labels"):
+        fitting_metrics(["mcc"], [], ["yes"])
