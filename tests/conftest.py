@@ -33,13 +33,13 @@ def _ctrl_c_counts() -> None:
 def _records_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Remember digests and retention of tiny models in a folder of the test run, not in the user's cache."""
     from luthier.evaluation.retention import base
-    from luthier.models import source
+    from luthier.models import weights
 
     def folder() -> Path:
         return Path(os.environ.get("LUTHIER_CACHE") or tmp_path_factory.getbasetemp() / "cache")
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (base, source):
+        for module in (base, weights):
             patch.setattr(module, "cache_folder", folder)
         yield
 

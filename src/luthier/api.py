@@ -86,6 +86,7 @@ def resume(run: str | Path, *, listener: Listener | None = None, stop: StopFlag 
     directory.stop = directory.stop if stop is None else stop
     stage, status = directory.manifest["stage"], directory.status
     if status == "finished":
+        directory.tidy()
         directory.listener.say(f"`{directory.path}` ({stage}) is finished: there is nothing left to do.")
         return Run(directory)
     directory.listener.say(f"Going on with `{directory.path}` ({stage}).")

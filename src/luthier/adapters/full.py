@@ -16,6 +16,7 @@ from torch import nn
 from luthier.core.config import Config
 from luthier.core.errors import GuardError
 from luthier.models.loaded import LoadedModel
+from luthier.models.weights import saving_weights
 
 
 class FullConfig(Config):
@@ -70,5 +71,6 @@ class AttachedFull:
 
     def save(self, folder: Path) -> None:
         """Write a plain transformers model with its tokenizer."""
-        self._model.module.save_pretrained(folder, safe_serialization=True)
+        with saving_weights(folder):
+            self._model.module.save_pretrained(folder, safe_serialization=True)
         self._model.tokenizer.save_pretrained(folder)

@@ -24,7 +24,7 @@ from luthier.core.config import Config
 from luthier.core.errors import CompatibilityError, ConfigError, GuardError
 from luthier.core.files import write_json
 from luthier.models.loaded import LoadedModel
-from luthier.models.source import ADAPTER_RECORD
+from luthier.models.weights import ADAPTER_RECORD, saving_weights
 
 
 class LoraConfig(Config):
@@ -171,7 +171,7 @@ class AttachedLora:
         """Write PEFT's files, and beside them which base and template it was trained on."""
         source = self._model.facts
         self._wrapper.peft_config[self.name].base_model_name_or_path = str(source.folder or source.name)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), saving_weights(folder):
             warnings.simplefilter("ignore")
             self._wrapper.save_pretrained(
                 folder, selected_adapters=[self.name], safe_serialization=True, save_embedding_layers=False

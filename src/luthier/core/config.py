@@ -43,7 +43,11 @@ class Config(BaseModel):
 
     def save(self, path: Path) -> None:
         """Write as YAML, with all defaults filled in."""
-        write_atomically(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+        write_atomically(path, self.to_yaml())
+
+    def to_yaml(self) -> str:
+        """Return the recipe as a YAML text."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def _explain(root: type[BaseModel], problem: Any) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 
 def sync_folder(folder: Path) -> None:
@@ -27,15 +28,47 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     data = content.encode() if isinstance(content, str) else content
     staged = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with open(staged, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        write_synced(staged, [data])
         os.replace(staged, path)
     except BaseException:
         staged.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def write_synced(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """Write a new file piece by piece and wait until it is on disk. Not atomic: stage it.
+
+    Raises:
+        OSError: with the file's name, also if the system took less than it was given and did not say so.
+    """
+    given = 0
+    with _naming(path):
+        with open(path, "wb") as opened:
+            file = cast(BinaryIO, opened)
+            for piece in pieces:
+                file.write(piece)
+                given += len(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        require_bytes(path, given)
+
+
+def require_bytes(path: Path, given: int) -> None:
+    """Raise an OSError if a file that was just written does not have the bytes that were given to it."""
+    if (found := path.stat().st_size) != given:
+        raise OSError(errno.EIO, f"Only {found:,} of {given:,} bytes were written", str(path))
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Give an error the name of the file: a write that fails has none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 @contextlib.contextmanager
@@ -48,8 +81,10 @@ def staged_folder(final: Path) -> Iterator[Path]:
         yield staged
         for file in staged.rglob("*"):
             if file.is_file():
-                with open(file, "rb+") as handle:
+                with _naming(file), open(file, "rb+") as handle:
                     os.fsync(handle.fileno())
+        for folder in (*(f for f in staged.rglob("*") if f.is_dir()), staged):
+            sync_folder(folder)  # else the names in it may be lost though the folder's own is there
         os.replace(staged, final)
     except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
@@ -82,12 +117,20 @@ def json_line(value: Any) -> str:
 
 
 def append_lines(path: Path, values: Iterable[Any]) -> None:
-    """Append values as JSON lines and flush them; a torn last line (a crash while appending) is replaced."""
+    """Append values as JSON lines and flush them; a torn last line (a crash while appending) is replaced.
+
+    Raises:
+        OSError: with the file's name; the file may end in a torn line then.
+    """
     _cut_torn_line(path)
-    with open(path, "a", encoding="utf-8", newline="\n") as file:
-        file.writelines(map(json_line, values))
-        file.flush()
-        os.fsync(file.fileno())
+    before = path.stat().st_size if path.exists() else 0
+    data = "".join(map(json_line, values)).encode()
+    with _naming(path):
+        with open(path, "ab") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        require_bytes(path, before + len(data))
 
 
 def _cut_torn_line(path: Path) -> None:

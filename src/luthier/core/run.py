@@ -2,6 +2,7 @@
 
 recipe.yaml      what was asked, defaults filled in
 manifest.json    versions, seeds, digests, hardware, status
+checksums.jsonl  size and SHA-256 of all that is read again, a line a write
 metrics.jsonl    what is reproducible, a line a step (equal runs have equal bytes)
 timings.jsonl    what is not: seconds, memory
 steps/           results of slow steps; a resumed run reads them
@@ -14,9 +15,7 @@ report.html, card.md
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import shutil
 import sys
 import time
@@ -25,23 +24,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar, overload
 
+from luthier.core import replacing
 from luthier.core.config import Config, load_yaml
+from luthier.core.environment import environment
 from luthier.core.errors import RunError
-from luthier.core.files import (
-    append_lines,
-    json_line,
-    read_json,
-    read_lines,
-    remove_staged,
-    write_atomically,
-    write_json,
-)
+from luthier.core.files import append_lines, remove_staged
 from luthier.core.listener import Listener, SilentListener
+from luthier.core.record import RECORD, RunFiles
 from luthier.core.stopping import Paused, StopFlag
 
 T = TypeVar("T")
 SCHEMA_VERSION = 1
-_PACKAGES = ("luthier", "torch", "transformers", "tokenizers", "peft", "safetensors", "numpy", "scipy", "scikit-learn")
+_LOGS = ("metrics.jsonl", "timings.jsonl")
 
 
 class RunDirectory:
@@ -49,6 +43,7 @@ class RunDirectory:
 
     def __init__(self, path: Path, listener: Listener | None = None, stop: StopFlag | None = None) -> None:
         self.path = path
+        self.files = RunFiles(path)
         self.listener: Listener = listener or SilentListener()
         self.stop = StopFlag() if stop is None else stop  # a flag that is not set is false
 
@@ -69,7 +64,7 @@ class RunDirectory:
             if path is None:
                 path = _next_free(Path("runs"))
             else:
-                cls(path)._make_room(overwrite)
+                replacing.make_room(cls(path), overwrite)
             run = cls(path, listener)
             run._begin(stage, config)
         except OSError as error:
@@ -81,8 +76,9 @@ class RunDirectory:
     def _begin(self, stage: str, config: Config) -> None:
         try:
             (self.path / "steps").mkdir(parents=True, exist_ok=True)
-            config.save(self.path / "recipe.yaml")
-            write_json(self.path / "manifest.json", _new_manifest(stage, config))
+            self.files.begin()
+            self.save_recipe(config)
+            self.files.write_json("manifest.json", _new_manifest(stage, config))
         except OSError:
             self.settle()
             raise
@@ -105,54 +101,18 @@ class RunDirectory:
             )
         return run
 
-    def _make_room(self, overwrite: bool) -> None:
-        if not self.path.exists() and self._replaced.exists():  # a kill came just after it was put aside
-            os.replace(self._replaced, self.path)
-        if not self.path.exists() or not any(self.path.iterdir()):
-            return
-        if not self.is_run(self.path):
-            raise RunError(
-                f"{self.path} exists and is not a run directory; --overwrite only replaces runs. Choose another place "
-                "with --run DIR."
-            )
-        if not overwrite:
-            raise RunError(
-                f"{self.path} already exists. Go on with it: luthier resume {self.path}. Replace it: --overwrite."
-            )
-        with self.working():
-            pass  # nobody else is
-        shutil.rmtree(self._replaced, ignore_errors=True)
-        os.replace(self.path, self._replaced)
-
-    @property
-    def _replaced(self) -> Path:
-        """Where the run is kept that this one replaces."""
-        return self.path.with_name(f".{self.path.name}.replaced")
-
     def settle(self) -> bool:
         """Let a run that made something replace the one put aside for it; one that made nothing goes without trace.
 
         Returns:
             Whether the run stays.
         """
-        if self.made_something:
-            shutil.rmtree(self._replaced, ignore_errors=True)
-            return True
-        shutil.rmtree(self.path, ignore_errors=True)
-        if self._replaced.exists():
-            os.replace(self._replaced, self.path)
-        elif self.path.parent == Path("runs"):
-            with suppress(OSError):  # it holds other runs
-                self.path.parent.rmdir()
-        return False
+        return replacing.settle(self)
 
     @property
     def made_something(self) -> bool:
         """Whether there is anything that would have to be computed again."""
-        if not self.is_run(self.path):
-            return False
-        made = ("metrics.jsonl", "steps/*.json", "evaluation/*.jsonl", "checkpoints/*", "children/*/manifest.json")
-        return self.status in ("paused", "finished") or any(next(self.path.glob(name), None) for name in made)
+        return replacing.made_something(self)
 
     @staticmethod
     def is_run(path: Path) -> bool:
@@ -163,18 +123,31 @@ class RunDirectory:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """The manifest as it stands on disk."""
-        manifest: dict[str, Any] = read_json(self.path / "manifest.json")
+        """The manifest as it stands on disk.
+
+        Raises:
+            RunError: if it is not what the run wrote.
+        """
+        manifest: dict[str, Any] = self.files.read_json("manifest.json")
         return manifest
 
     def update(self, **values: Any) -> None:
         """Set top-level values of the manifest."""
-        write_json(self.path / "manifest.json", self.manifest | values)
+        self.files.write_json("manifest.json", self.manifest | values)
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """The resolved recipe."""
+        """The resolved recipe.
+
+        Raises:
+            RunError: if it was changed since the run began.
+        """
+        self.files.read("recipe.yaml")
         return load_yaml(self.path / "recipe.yaml")
+
+    def save_recipe(self, config: Config) -> None:
+        """Write the recipe: the one the run begins with, or the same with more of its defaults filled in."""
+        self.files.write("recipe.yaml", config.to_yaml())
 
     @property
     def status(self) -> str:
@@ -202,8 +175,8 @@ class RunDirectory:
                     f"luthier resume {self.path}."
                 ) from None
         try:
-            for folder in (self.path, self.path / "steps", self.path / "checkpoints", self.path / "evaluation"):
-                remove_staged(folder)
+            for folder in ("", "steps", "checkpoints", "evaluation"):
+                remove_staged(self.path / folder)
             yield
         finally:
             lock.release()
@@ -227,36 +200,51 @@ class RunDirectory:
         """Compute a slow step once; a resumed run reads it from `steps/NAME.json`.
 
         The value is JSON, or has `to_json()` and comes back through `decode`.
+
+        Raises:
+            RunError: if the stored result is not what the run wrote.
         """
-        path = self.path / "steps" / f"{name}.json"
-        if path.exists():
-            stored = read_json(path)
+        file = f"steps/{name}.json"
+        if (self.path / file).exists():
+            stored = self.files.read_json(file)
             return decode(stored) if decode else stored
         value = compute()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, value.to_json() if hasattr(value, "to_json") else value)
+        self.files.write_json(file, value.to_json() if hasattr(value, "to_json") else value)
         return value
 
+    def step(self, name: str) -> Any:
+        """Return the stored result of a step; None if there is none.
+
+        Raises:
+            RunError: if it is not what the run wrote.
+        """
+        file = f"steps/{name}.json"
+        return self.files.read_json(file) if (self.path / file).exists() else None
+
     def log(self, reproducible: Mapping[str, Any], timing: Mapping[str, Any]) -> None:
-        """Append one step to metrics.jsonl and timings.jsonl."""
+        """Append one step to metrics.jsonl and timings.jsonl; `record_logs` makes them part of the record."""
         append_lines(self.path / "metrics.jsonl", [reproducible])
         append_lines(self.path / "timings.jsonl", [timing])
 
+    def record_logs(self) -> None:
+        """Record what was logged so far. Call it before each checkpoint: then no resumed run needs more than that."""
+        for name in _LOGS:
+            self.files.record_lines(name)
+
     def metrics(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl."""
-        return list(read_lines(self.path / "metrics.jsonl"))
+        return self.files.lines("metrics.jsonl")
 
     def timings(self) -> list[dict[str, Any]]:
         """Return the lines of timings.jsonl."""
-        return list(read_lines(self.path / "timings.jsonl"))
+        return self.files.lines("timings.jsonl")
 
     def forget_after(self, step: int) -> None:
         """Drop logged steps later than `step`: a run resumed from a checkpoint makes them again."""
-        for name in ("metrics.jsonl", "timings.jsonl"):
-            path = self.path / name
-            if path.exists():
-                kept = [line for line in read_lines(path) if line["step"] <= step]
-                write_atomically(path, "".join(map(json_line, kept)))
+        for name in _LOGS:
+            if (self.path / name).exists():
+                kept = [line for line in self.files.recorded_lines(name) if line["step"] <= step]
+                self.files.write_lines(name, kept)
 
     def child(self, name: str, stage: str, config: Config) -> RunDirectory:
         """Return the child run of this name, made now or found again.
@@ -296,13 +284,20 @@ class RunDirectory:
         """Mark the run as finished, with its verdict."""
         self.update(status="finished", finished_at=_now(), verdict=verdict)
 
+    def tidy(self) -> None:
+        """Remove what a kill just after the end left of a finished run: training states, files half-written."""
+        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
+        for folder in ("", "steps", "evaluation"):
+            remove_staged(self.path / folder)
+
     def pause(self) -> None:
         """Mark the run as paused: it goes on with `luthier resume`."""
         self.update(status="paused")
 
     def fail(self, reason: str) -> None:
         """Mark the run as failed."""
-        self.update(status="failed", reason=reason)
+        with suppress(OSError):  # a full disk is told of by the error that it is
+            self.update(status="failed", reason=reason)
 
 
 def _next_free(parent: Path) -> Path:
@@ -325,34 +320,11 @@ def _new_manifest(stage: str, config: Config) -> dict[str, Any]:
         "status": "running",
         "created_at": _now(),
         "config_digest": config.digest(),
+        "record": RECORD,
         "folder": os.getcwd(),
         "command": sys.argv[1:] if sys.argv and Path(sys.argv[0]).name.startswith("luthier") else [],
         "environment": environment(),
     }
-
-
-def environment() -> dict[str, Any]:
-    """Describe the software and the machine, as far as core can without torch."""
-    versions: dict[str, str | None] = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cores": os.cpu_count(),
-        "memory_bytes": _memory_bytes(),
-        "packages": versions,
-    }
-
-
-def _memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def _now() -> str:

@@ -45,6 +45,7 @@ def run_stage(name: str, config: Config, run: RunDirectory) -> RunDirectory:
         RunError: if another process is at work on the run, or its directory vanishes meanwhile.
     """
     if run.status == "finished":
+        run.tidy()
         return run
     module = _module(name)
     with run.working():

@@ -20,7 +20,8 @@ from luthier.generation.structured import Grammars
 from luthier.models.load import load_model
 from luthier.models.loaded import LoadedModel
 from luthier.models.readout_model import ReadoutModel
-from luthier.models.source import ModelSource, check_adapter_base
+from luthier.models.source import ModelSource
+from luthier.models.weights import check_adapter_base
 
 
 class LocalModel:

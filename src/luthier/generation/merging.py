@@ -9,12 +9,14 @@ import torch
 
 from luthier.core.errors import GuardError, RunError
 from luthier.core.files import staged_folder, write_json
+from luthier.core.sealed import seal
 from luthier.core.types import user
 from luthier.data.render import Renderer
 from luthier.generation.local import open_adapter
 from luthier.models.load import load_model
 from luthier.models.loaded import LoadedModel
 from luthier.models.source import find_model
+from luthier.models.weights import saving_weights
 
 _PROBES = ("What is the capital of France?", "Write one sentence about rain.", "2 + 2 =")
 _LARGEST_DIFFERENCE = 1e-3
@@ -46,10 +48,12 @@ def merge_adapter(adapter: Path, target: Path) -> Path:
             f"Merging changed logits by up to {worst:.2e} (allowed {_LARGEST_DIFFERENCE:g}); nothing was written."
         )
     with staged_folder(target) as staged:
-        merged.save_pretrained(staged, safe_serialization=True)
+        with saving_weights(staged):
+            merged.save_pretrained(staged, safe_serialization=True)
         model.tokenizer.save_pretrained(staged)
         measured = {"largest_logit_difference": worst, "same_top_token": agreement / positions, "positions": positions}
         write_json(staged / "merge.json", measured)
+        seal(staged)
     return target
 
 

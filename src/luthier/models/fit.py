@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from luthier.core.run import environment
+from luthier.core.environment import environment
 from luthier.models.cost import estimate_answering_bytes, estimate_training_bytes
 from luthier.models.facts import ModelFacts
 from luthier.models.load import pick_device, pick_precision

@@ -17,7 +17,8 @@ from luthier.models.loaded import LoadedModel, Precision, freeze
 from luthier.models.output_layer import OutputLayer
 from luthier.models.readout_model import ReadoutModel
 from luthier.models.readouts import TokenLogps
-from luthier.models.source import ModelSource, weights_digest
+from luthier.models.source import ModelSource, require_saved
+from luthier.models.weights import require_known, weights_digest
 from luthier.segments import join, sequence_batch
 
 PLAIN_TEMPLATE = (
@@ -51,6 +52,8 @@ def load_model(
     chosen = pick_precision(precision, place)
     facts = source.facts()
     dtype = torch.bfloat16 if chosen == "bf16" and not masters else torch.float32
+    require_saved(source.folder)
+    require_known(source.folder)
     digest = weights_digest(source.folder)
     implementation = ATTENTION_NAME if facts.packs else None  # None: transformers picks what the family supports
     module: Any

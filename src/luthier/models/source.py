@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from luthier.core.errors import GuardError, ModelError, nearest
-from luthier.core.files import cache_folder, read_json, sha256_file, sha256_text, write_json
+from luthier.core.errors import ModelError, nearest
+from luthier.core.files import read_json
 from luthier.core.listener import Listener, SilentListener
 from luthier.core.run import RunDirectory
+from luthier.core.sealed import SEAL, require_sealed
 from luthier.models.facts import ModelFacts
+from luthier.models.weights import ADAPTER_RECORD, require_whole
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
-ADAPTER_RECORD = "luthier.json"
-"""Beside an adapter: the base it was trained on, the base's digest, the chat template's digest."""
-
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 
 
@@ -55,7 +53,7 @@ def find_model(spec: str, listener: Listener | None = None) -> ModelSource:
     if (path / "adapter_config.json").is_file():
         return _from_adapter(spec, path, listener)
     if (path / "config.json").is_file():
-        return ModelSource(spec, str(path), path)
+        return _plain(spec, path)
     if spec in BUILTIN:
         return ModelSource(spec, spec, builtin_folder(spec, listener or SilentListener()))
     if path.exists():
@@ -75,10 +73,10 @@ def _from_run(spec: str, run: RunDirectory, listener: Listener | None) -> ModelS
     chosen = run.manifest.get("chosen")
     if chosen and RunDirectory.is_run(run.path / chosen):
         return _from_run(spec, RunDirectory(run.path / chosen), listener)
-    if (run.path / "adapter" / "adapter_config.json").is_file():
+    if (run.path / "adapter").is_dir():
         return _from_adapter(spec, run.path / "adapter", listener)
-    if (run.path / "model" / "config.json").is_file():
-        return ModelSource(spec, str(run.path / "model"), run.path / "model")
+    if (run.path / "model").is_dir():
+        return _plain(spec, run.path / "model")
     base = run.recipe.get("model")
     if isinstance(base, str) and run.manifest["stage"] == "prompt":
         named = run.named_run(base)
@@ -94,8 +92,31 @@ def _from_run(spec: str, run: RunDirectory, listener: Listener | None) -> ModelS
     )
 
 
+def _plain(spec: str, folder: Path) -> ModelSource:
+    """Return a folder with a model; the weights of one that Luthier saved are looked at when they are loaded."""
+    require_saved(folder, weights=False)
+    return ModelSource(spec, str(folder), folder)
+
+
+def require_saved(folder: Path, *, weights: bool = True) -> None:
+    """Refuse a folder of weights that a run saved, if it is not what was saved.
+
+    Raises:
+        ModelError: naming the file that is broken.
+        RunError: if the folder's manifest is gone, or of another run.
+    """
+    name, run = f"{folder.name}/{SEAL}", RunDirectory(folder.parent)
+    recorded = RunDirectory.is_run(folder.parent) and run.files.knows(name)
+    if recorded:
+        run.files.read(name)
+    require_sealed(folder, weights=weights, must=recorded)
+
+
 def _from_adapter(spec: str, folder: Path, listener: Listener | None) -> ModelSource:
-    record = folder / ADAPTER_RECORD
+    require_saved(folder)
+    record, weights = folder / ADAPTER_RECORD, folder / "adapter_model.safetensors"
+    if weights.exists():
+        require_whole(weights)
     base = (
         read_json(record)["base"]
         if record.exists()
@@ -157,99 +178,3 @@ def read_config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"Cannot read the model in {folder}: {str(error).splitlines()[0]}") from None
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a folder.
-
-    Raises:
-        ModelError: if there are none, naming a pickle if that is what is there.
-    """
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        pickles = sorted(p.name for p in folder.glob("*.bin")) + sorted(p.name for p in folder.glob("*.pt"))
-        found = (
-            f"only pickled weights ({pickles[0]}), which are refused because loading them runs code"
-            if pickles
-            else "no weights"
-        )
-        raise ModelError(f"{folder} holds {found}. Save the model as safetensors: model.save_pretrained(folder).")
-    for file in files:
-        _check_whole(file)
-    return files
-
-
-def _check_whole(file: Path) -> None:
-    """Refuse what only looks like a weight file: a Git-LFS pointer, an HTML page, a partial download."""
-    size = file.stat().st_size
-    with open(file, "rb") as handle:
-        head = handle.read(64)
-    if head.startswith(b"version https://git-lfs"):
-        raise ModelError(f"{file} is a Git-LFS pointer of {size} bytes, not the weights. Fetch them: git lfs pull.")
-    if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
-        raise ModelError(
-            f"{file} is an HTML page of {size} bytes, not weights: the download got an error page. Fetch it again."
-        )
-    if size != _size_by_header(file, size):
-        raise ModelError(f"{file} is broken ({size} bytes): probably a partial download. Fetch it again.")
-
-
-def _size_by_header(file: Path, size: int) -> int:
-    """Return the size that a safetensors file says it has: the header's length, the header, the tensors; -1 if none."""
-    with open(file, "rb") as handle:
-        length = int.from_bytes(handle.read(8), "little")
-        if length + 8 > size:
-            return -1
-        try:
-            header = json.loads(handle.read(length))
-            return 8 + length + max((t["data_offsets"][1] for name, t in header.items() if name != "__metadata__"))
-        except (ValueError, TypeError, KeyError):
-            return -1
-
-
-def weights_digest(folder: Path) -> str:
-    """Return a SHA-256 over a folder's weights and config; digests of unchanged files are remembered."""
-    return sha256_text(
-        *(f"{file.name}:{_remembered_digest(file)}" for file in [*weight_files(folder), folder / "config.json"])
-    )
-
-
-def _remembered_digest(file: Path) -> str:
-    stat = file.stat()
-    key = sha256_text(str(file.resolve()), str(stat.st_size), str(stat.st_mtime_ns))[:32]
-    record = cache_folder() / "digests" / key
-    try:
-        return str(read_json(record))
-    except (OSError, ValueError):
-        digest = sha256_file(file)
-    try:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        write_json(record, digest)
-    except OSError:  # a read-only cache folder costs a second next time, nothing else
-        pass
-    return digest
-
-
-def check_adapter_base(adapter: Path, digest: str, template_digest: str) -> None:
-    """Refuse an adapter on a base it was not trained on, or under another chat template.
-
-    Raises:
-        GuardError: with both digests.
-    """
-    record = adapter / ADAPTER_RECORD
-    if not record.exists():
-        return
-    wanted = read_json(record)
-    if wanted["base_digest"] != digest:
-        raise GuardError(
-            f"The adapter {adapter} was trained on a base with digest {wanted['base_digest'][:12]}, but "
-            f"'{wanted['base']}' here has "
-            f"{digest[:12]}: its weights are not the same. Use the base it was trained on."
-        )
-    if wanted["template_digest"] != template_digest:
-        raise GuardError(
-            f"The adapter {adapter} was trained with another chat template (digest "
-            f"{wanted['template_digest'][:12]}, here "
-            f"{template_digest[:12]}). A model asked in another form than it was taught answers badly; restore the "
-            "template."
-        )

@@ -2,22 +2,25 @@
 
 A checkpoint is staged in a folder of its own, every file synced, a manifest with sizes and SHA-256 written last, and
 the folder renamed. Resume takes the newest that verifies and says which it skipped. Tensors are safetensors, all else
-JSON.
+JSON. An old checkpoint goes only when a newer one is safe, under another name first.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from luthier.core.errors import GuardError
-from luthier.core.files import read_json, sha256_file, staged_folder, write_json
+from luthier.core.files import read_json, staged_folder, write_json, write_synced
+from luthier.core.sealed import problem_of, read_checked, seal, with_check
 from luthier.training.state import TrainingState
+from luthier.training.tensor_file import tensor_pieces
 
 _MANIFEST = "checkpoint.json"
 
@@ -37,13 +40,13 @@ class Checkpoints:
     def save(self, state: TrainingState, *, best: bool = False) -> Path:
         """Write the state as it is between two updates; `best` makes it the one that `restore_best` takes."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        final = self.folder / f"step-{state.step:08d}"
+        final = self.folder / _name(state.step)
         if final.exists() and verify(final):  # skipped at resume; the run has come here again
-            shutil.rmtree(final)
+            _delete(final)
         if not final.exists():
             self._write(state.state_dict(), final)
         if best:
-            write_json(self.folder / "best.json", {"step": state.step, "folder": final.name})
+            write_json(self.folder / "best.json", with_check({"step": state.step, "folder": final.name}))
         self._rotate()
         return final
 
@@ -62,12 +65,11 @@ class Checkpoints:
         """Load the best checkpoint's trained parameters; returns its step, or None if none was marked.
 
         Raises:
-            GuardError: if the best checkpoint does not verify.
+            GuardError: if the best checkpoint, or the note of which it is, does not verify.
         """
-        record = self.folder / "best.json"
-        if not record.exists():
+        best = self._best()
+        if best is None:
             return None
-        best = read_json(record)
         if best["step"] != state.step:
             folder = self.folder / best["folder"]
             if problem := verify(folder):
@@ -85,40 +87,54 @@ class Checkpoints:
 
     def _write(self, state: dict[str, Any], final: Path) -> None:
         with staged_folder(final) as staged:
-            save_file({k: v.contiguous() for k, v in state["tensors"].items()}, staged / "tensors.safetensors")
+            write_synced(staged / "tensors.safetensors", tensor_pieces(state["tensors"]))
             write_json(staged / "values.json", state["values"])
-            files = {p.name: {"bytes": p.stat().st_size, "sha256": sha256_file(p)} for p in sorted(staged.iterdir())}
-            write_json(staged / _MANIFEST, {"step": state["values"]["step"], "files": files})
+            seal(staged, _MANIFEST, step=state["values"]["step"])
 
     def _all(self) -> list[Path]:
         return [p for p in self.folder.glob("step-*") if p.is_dir()] if self.folder.exists() else []
 
+    def _best(self) -> dict[str, Any] | None:
+        """Return which checkpoint is the best one; None if none was marked."""
+        record = self.folder / "best.json"
+        if not record.exists():
+            return None
+        try:
+            return read_checked(record)
+        except ValueError as error:
+            raise GuardError(
+                f"{record} is broken, so nobody knows which checkpoint is the best one: {error}. Put it back from a "
+                "copy, or start the run again."
+            ) from None
+
     def _rotate(self) -> None:
         """Delete old checkpoints, never the best one and never the newest that verifies."""
-        record = self.folder / "best.json"
-        best = read_json(record)["folder"] if record.exists() else None
+        best = self._best()
         for old in sorted(self._all())[: -self.keep]:
-            if old.name != best:
-                shutil.rmtree(old)
+            if best is None or old.name != best["folder"]:
+                _delete(old)
         for torn in self.folder.glob(".step-*.part"):
             shutil.rmtree(torn, ignore_errors=True)
 
 
 def verify(folder: Path) -> str:
     """Return what is wrong with a checkpoint, or an empty string."""
-    try:
-        files = read_json(folder / _MANIFEST)["files"]
-    except (OSError, ValueError, KeyError):
-        return "its manifest is missing or broken"
-    for name, wanted in files.items():
-        path = folder / name
-        if not path.exists():
-            return f"{name} is missing"
-        if path.stat().st_size != wanted["bytes"]:
-            return f"{name} has {path.stat().st_size} bytes instead of {wanted['bytes']}"
-        if sha256_file(path) != wanted["sha256"]:
-            return f"the checksum of {name} differs"
-    return ""
+    if problem := problem_of(folder, _MANIFEST):
+        return problem
+    step = read_json(folder / _MANIFEST).get("step")
+    return "" if folder.name == _name(step) else f"it is of step {step}, not of the one in its name"
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def _delete(folder: Path) -> None:
+    """Delete a checkpoint under another name: a kill in between leaves none that is half."""
+    hidden = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(hidden, ignore_errors=True)
+    os.replace(folder, hidden)
+    shutil.rmtree(hidden)
 
 
 def _read(folder: Path) -> dict[str, Any]:

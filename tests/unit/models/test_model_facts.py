@@ -83,7 +83,7 @@ def test_memory_holds_the_cache_of_keys_and_values_where_that_is_the_most(tiny: 
     ],
 )
 def test_what_only_looks_like_weights_is_named(tmp_path: Path, content: bytes | None, problem: str) -> None:
-    from luthier.models.source import weight_files
+    from luthier.models.weights import weight_files
 
     if content is not None:
         (tmp_path / "model.safetensors").write_bytes(content)
@@ -92,7 +92,7 @@ def test_what_only_looks_like_weights_is_named(tmp_path: Path, content: bytes | 
 
 
 def test_pickles_are_refused_by_name(tmp_path: Path) -> None:
-    from luthier.models.source import weight_files
+    from luthier.models.weights import weight_files
 
     (tmp_path / "pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(ModelError, match=r"only pickled weights \(pytorch_model.bin\), which are refused"):
@@ -104,7 +104,7 @@ def test_the_digest_follows_the_weights(tiny_folder: Callable[..., Path], tmp_pa
 
     from safetensors.torch import load_file, save_file
 
-    from luthier.models.source import weights_digest
+    from luthier.models.weights import weights_digest
 
     copy = shutil.copytree(tiny_folder("llama"), tmp_path / "copy")
     assert weights_digest(copy) == weights_digest(tiny_folder("llama"))

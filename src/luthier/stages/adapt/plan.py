@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from luthier.core.budget import format_duration
-from luthier.core.run import environment
+from luthier.core.environment import environment
 from luthier.reporting.quantities import size
 from luthier.stages.adapt.calibration import Calibration
 from luthier.stages.adapt.candidates import Candidate, Candidates

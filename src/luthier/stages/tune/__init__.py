@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from pathlib import Path
 from typing import Any
 
 from luthier.adapters import ADAPTERS, default_learning_rate
 from luthier.core.errors import ConfigError
 from luthier.core.files import staged_folder
 from luthier.core.run import RunDirectory
+from luthier.core.sealed import SEAL, problem_of, seal
 from luthier.core.seeding import derive
 from luthier.data.render import Renderer
 from luthier.evaluation.answerers import Prompted
@@ -22,7 +25,8 @@ from luthier.models.compatibility import check_compatible
 from luthier.models.cost import estimate_training_bytes, forget_peak_memory, peak_memory_bytes
 from luthier.models.load import load_model, template_note
 from luthier.models.readout_model import ReadoutModel
-from luthier.models.source import find_model, weights_digest
+from luthier.models.source import find_model
+from luthier.models.weights import weights_digest
 from luthier.objectives import OBJECTIVES
 from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
 from luthier.reporting.inline import escape
@@ -69,7 +73,7 @@ def run(config: Config, run: RunDirectory) -> None:
     readout = ReadoutModel(model, [attached], recompute=config.training.recompute)
     work = PackedSource([r.batch() for r in tune], objective, config.batch, config.training.epochs, config.seed)
     rate = config.training.learning_rate or default_learning_rate(method, model.facts)
-    _resolved(config, method, work.batch_size, rate).save(run.path / "recipe.yaml")
+    run.save_recipe(_resolved(config, method, work.batch_size, rate))
     warmup = round(work.total_steps * config.training.warmup_share)
     engine = SingleDeviceEngine(
         readout, config.training.optimizer, Schedule(rate, work.total_steps, warmup, config.training.schedule)
@@ -104,9 +108,7 @@ def run(config: Config, run: RunDirectory) -> None:
     if config.training.keep_best:
         checkpoints.restore_best(state)
     folder = run.path / ("model" if config.adapter.get("method") == "full" else "adapter")
-    if not folder.exists():
-        with staged_folder(folder) as staged:
-            attached.save(staged)
+    _save(attached, folder, run)
 
     digest = adapter_digest(folder) if folder.name == "adapter" else weights_digest(folder)
     tuned = Prompted(LocalModel(readout, renderer, "default", digest), strategy)
@@ -125,6 +127,20 @@ def run(config: Config, run: RunDirectory) -> None:
         else {"metric": material.task.metric, "value": after.value(material.task.metric)}
     )
     checkpoints.remove()  # last: without them a run that is killed here would train again
+
+
+def _save(attached: Any, folder: Path, run: RunDirectory) -> None:
+    """Save what was trained, unless a run that was interrupted after this has done it; a broken folder is made again."""
+    name = f"{folder.name}/{SEAL}"
+    if folder.exists():
+        if run.files.knows(name) and not (problem := problem_of(folder)):
+            return
+        run.listener.say(escape(f"{folder} is saved again: {problem if run.files.knows(name) else 'it is not recorded'}."))
+        shutil.rmtree(folder)
+    with staged_folder(folder) as staged:
+        attached.save(staged)
+        seal(staged)
+        run.files.record(name, (staged / SEAL).read_bytes())
 
 
 def _method(config: Config) -> Any:
@@ -185,6 +201,7 @@ def _train(
             asked = run.stop_requested
             last = record.step == total or stopping.satisfied or asked
             if best or last or record.step % training.checkpoint_every == 0:
+                run.record_logs()
                 checkpoints.save(state, best=best)
             if asked:
                 run.check_stop()
