@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +102,9 @@ def _begun_elsewhere(run: Path) -> Iterator[None]:
     try:
         yield
     except LuthierError as error:
-        begun_in = RunDirectory(run).manifest.get("folder", os.getcwd()) if RunDirectory.is_run(run) else os.getcwd()
+        begun_in = os.getcwd()
+        with suppress(LuthierError):  # a manifest that cannot be read is what the error is about
+            begun_in = RunDirectory(run).manifest.get("folder", begun_in) if RunDirectory.is_run(run) else begun_in
         if begun_in != os.getcwd():
             error.add_note(f"The run was begun in {begun_in}: the paths in its recipe are seen from there.")
         raise

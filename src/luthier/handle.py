@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from luthier.core.files import read_json
 from luthier.core.run import RunDirectory
 from luthier.core.types import Answer
 
@@ -49,7 +48,7 @@ class Run:
         for directory in (self.directory, *self.directory.children()):
             prefix = "" if directory is self.directory else f"{directory.path.name}/"
             for file in sorted((directory.path / "steps").glob("scores*.json")):
-                found[prefix + file.stem.removeprefix("scores_")] = Scores.from_json(read_json(file))
+                found[prefix + file.stem.removeprefix("scores_")] = Scores.from_json(directory.step(file.stem))
         return found
 
     def scores(self) -> pandas.DataFrame:
@@ -65,9 +64,9 @@ class Run:
 
     def answers(self, evaluation: str) -> list[Answer]:
         """Return the answers of one evaluation, such as "confirm"."""
-        from luthier.evaluation.answering import read_answers
+        from luthier.evaluation.answering import stored_answers
 
-        return read_answers(self.path / "evaluation" / f"{evaluation}.jsonl")
+        return stored_answers(self.directory, evaluation)
 
     def to_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from command_line import label_rows, luthier, refused, runs_in, status, write_rows
+from command_line import label_rows, luthier, refused, runs_in, seal_again, status, write_rows
 
 DATA_VERBS = ("tune", "adapt")
 
@@ -211,6 +211,7 @@ def test_an_adapter_on_another_base_is_refused(
     other = tiny_model(copied.parent / "other", seed=1)
     record = run_copy / "adapter" / "luthier.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"base": str(other)}))
+    seal_again(run_copy)
     for verb in (("chat", "run"), ("evaluate", "run", files / "labels.csv"), ("merge", "run")):
         text = asked(*verb)
         assert text.startswith("The adapter run/adapter was trained on a base with digest ")
@@ -226,6 +227,7 @@ def test_an_adapter_that_fits_nowhere_names_what_does_not_fit(
     tensors = load_file(weights)
     tensors.pop(min(tensors))
     save_file(tensors, weights)
+    seal_again(run_copy)
     assert "does not fit" in asked("chat", "run")
 
 
@@ -236,6 +238,8 @@ def test_a_broken_or_pickled_adapter(asked: Callable[..., str], run_copy: Path) 
     assert "run/adapter is broken" in asked("merge", "run")
     weights.unlink()
     torch.save({}, run_copy / "adapter" / "adapter_model.bin")
+    assert "run/adapter is broken: adapter_model.safetensors is missing" in asked("chat", "run")
+    seal_again(run_copy)
     assert asked("chat", "run").startswith(
         "The adapter run/adapter holds only pickled weights (adapter_model.bin), which are refused because loading "
         "them runs code."

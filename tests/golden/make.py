@@ -28,7 +28,8 @@ from typing import Any
 import luthier
 from luthier.cli.session import quiet_libraries
 from luthier.core.disk import forget_losers
-from luthier.core.files import read_json, read_lines, write_json
+from luthier.core.files import read_json, read_lines
+from luthier.core.record import RunFiles
 from luthier.testing import tiny_model
 
 HERE = Path(__file__).parent
@@ -109,7 +110,7 @@ def prune(folder: Path, chosen: str) -> None:
         manifest = read_json(path)
         manifest["folder"] = "/golden"
         manifest["environment"]["platform"] = platform.system()
-        write_json(path, manifest)
+        RunFiles(path.parent).write_json(path.name, manifest)
 
 
 def main() -> None:

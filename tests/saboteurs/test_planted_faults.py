@@ -26,6 +26,7 @@ from command_line import (
     luthier,
     refused,
     runs_in,
+    seal_again,
     status,
     write_rows,
 )
@@ -33,6 +34,7 @@ from safetensors.torch import load_file, save_file
 
 from luthier.adapters.lora import Lora, LoraConfig
 from luthier.core.errors import DataError, GuardError
+from luthier.core.record import RunFiles
 from luthier.core.types import Example, Message, user
 from luthier.data.render import Renderer
 from luthier.models.load import load_model
@@ -103,6 +105,7 @@ def test_02_another_chat_template_than_in_training_is_refused(tuned: Path, copie
     run = Path(shutil.copytree(tuned, place / "run"))
     record = run / "adapter" / "luthier.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"base": str(copied)}))
+    seal_again(run)
     assert luthier("chat", run, stdin="hello\n").code == 0
     template = copied / "chat_template.jinja"
     template.write_text(template.read_text().replace("<|end|>", "<|end|>\n"))
@@ -335,10 +338,13 @@ def test_10_an_adapter_of_other_shapes_or_names_is_refused(tuned: Path, place: P
     tensors = load_file(file)
     renamed = {name.replace("layers.0.", "layers.7."): tensor for name, tensor in tensors.items()}
     save_file(renamed, file)
+    assert "the checksum of adapter_model.safetensors differs" in refused("chat", run, stdin="hello\n")
+    seal_again(run)
     assert "does not fit" in refused("chat", run, stdin="hello\n")
     config = json.loads((run / "adapter" / "adapter_config.json").read_text())
     (run / "adapter" / "adapter_config.json").write_text(json.dumps(config | {"r": 3}))
     save_file(tensors, file)
+    seal_again(run)
     assert "does not fit" in refused("chat", run, stdin="hello\n")
 
 
@@ -416,9 +422,9 @@ def test_30_a_kill_while_saving_leaves_no_checkpoint_that_looks_whole(
     stopped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault 30: the disk is full at the last file of a checkpoint; its folder never gets its name."""
-    from luthier.training import checkpoints
+    from luthier.core import sealed
 
-    original = checkpoints.write_json
+    original = sealed.write_json
 
     def full(path: Path, value: Any) -> None:
         if path.name == "checkpoint.json":
@@ -426,7 +432,7 @@ def test_30_a_kill_while_saving_leaves_no_checkpoint_that_looks_whole(
         original(path, value)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "write_json", full)
+        patch.setattr(sealed, "write_json", full)
         text = refused("resume", stopped)
     assert "No space left on device" in text
     assert [p for p in (stopped / "checkpoints").glob("step-*") if verify(p)] == []
@@ -443,8 +449,10 @@ def test_12_a_checkpoint_of_other_data_or_another_adapter_is_refused(stopped: Pa
     ):
         assert old in before
         (stopped / "recipe.yaml").write_text(before.replace(old, new))
+        assert "recipe.yaml is not what the run wrote" in refused("resume", stopped)
+        RunFiles(stopped).write("recipe.yaml", before.replace(old, new))  # as if the run had written it
         assert answer in refused("resume", stopped)
-    (stopped / "recipe.yaml").write_text(before)
+    RunFiles(stopped).write("recipe.yaml", before)
     done("resume", stopped)
 
 

@@ -17,7 +17,9 @@ from typing import Any
 
 from luthier.cli.main import app
 from luthier.core.files import read_json
+from luthier.core.record import RunFiles
 from luthier.core.run import RunDirectory
+from luthier.core.sealed import SEAL, seal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TICKETS = REPOSITORY / "examples" / "data" / "support_tickets" / "tickets.csv"
@@ -198,6 +200,12 @@ def _files(run: Path) -> Iterator[Path]:
 def leftovers(run: Path) -> list[str]:
     """Return what a killed process left half-written."""
     return [str(path.relative_to(run)) for path in run.rglob(".*") if path.name != ".lock"]
+
+
+def seal_again(run: Path) -> None:
+    """Make a run's adapter, which was tampered with, one that the run wrote itself."""
+    seal(run / "adapter")
+    RunFiles(run).record(f"adapter/{SEAL}", (run / "adapter" / SEAL).read_bytes())
 
 
 def page_text(run: Path) -> str:

@@ -217,7 +217,7 @@ def test_time_is_cumulative_over_resumes(files: Path, model: Path, place: Path) 
     done("adapt", files / "labels.csv", "-m", model, "--budget", "15s")
     run = RunDirectory(place / "runs" / "1")
     first = read_json(run.path / "spent.json")["seconds"]
-    (run.path / "spent.json").write_text(json.dumps({"seconds": first + 100}))
+    run.files.write_json("spent.json", {"seconds": first + 100})
     run.update(status="paused")
     done("resume", run.path)
     assert read_json(run.path / "spent.json")["seconds"] > first + 100
@@ -238,7 +238,7 @@ def test_a_candidate_that_comes_too_late_is_left_out_for_good(files: Path, model
     for name in ("report.html", "card.md"):
         (run / name).unlink(missing_ok=True)
     RunDirectory(run).update(status="paused")
-    (run / "spent.json").write_text(json.dumps({"seconds": 3599.0}))
+    RunDirectory(run).files.write_json("spent.json", {"seconds": 3599.0})
     called = done("resume", run)
     assert runs_in(run / "children") == ["as_is", "most_frequent", "tfidf"]
     text = "the candidates before it took longer than planned; 0 s were left"

@@ -234,7 +234,7 @@ def test_without_time_for_a_last_training_the_best_fold_answers(folded: Folded, 
     shutil.rmtree(run / "children" / "final")
     for path in [*(run / "steps").glob("*final*"), *(run / "evaluation").iterdir()]:
         path.unlink()
-    (run / "spent.json").write_text('{"seconds": 18.5}')  # two are needed, more than half a second of them for the step
+    RunDirectory(run).files.write_json("spent.json", {"seconds": 18.5})  # two are needed, more than half of one a step
     RunDirectory(run).update(status="paused", chosen=None)
     called = done("resume", run)
     values = [stored(run / "children" / f"fold_{n}" / "children" / "tfidf", "choose").value("accuracy") for n in FOLDS]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from luthier.core.files import json_line, write_json
 from luthier.core.run import RunDirectory
 from luthier.core.types import Answer, Example, user
 from luthier.data.splits import Parts
@@ -53,10 +52,10 @@ def fold(number: int, on_choose: dict[str, float], right: dict[str, int], place:
     rows = material.dataset.examples[8 * (number - 1) : 8 * number]
     for name, count in right.items():
         answers = [Answer(e.id, e.reference if n < count else "neither", "stop") for n, e in enumerate(rows)]
-        text = "".join(json_line(answer.to_json()) for answer in reversed(answers))  # in any order
-        (run.path / "evaluation" / f"confirm_{name}.jsonl").write_text(text)
+        lines = (answer.to_json() for answer in reversed(answers))  # in any order
+        run.files.write_lines(f"evaluation/confirm_{name}.jsonl", lines)
         scores = Scores.measure(f"{name} of {number}", rows, answers, material.metrics)
-        write_json(run.path / "steps" / f"scores_confirm_{name}.json", scores.to_json())
+        run.files.write_json(f"steps/scores_confirm_{name}.json", scores.to_json())
     entries = {name: entry(name, share, run, material) for name, share in on_choose.items()}
     winner, *rivals = (entries[name] for name in right)
     return Fold(number, run, material, tuple(entries.values()), Choice(winner, tuple(rivals)))

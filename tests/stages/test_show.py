@@ -11,6 +11,7 @@ import pytest
 from command_line import done, json_lines, label_rows, manifest, refused, write_rows
 
 from luthier.core.files import read_json
+from luthier.core.record import RunFiles
 from luthier.evaluation.statistics import Scores
 
 
@@ -96,7 +97,7 @@ def test_labels_that_disagree_are_named_by_their_lines(tuned: Path, place: Path)
     shutil.copytree(tuned, place / "run")
     rows = json_lines(place / "run" / "parts.jsonl")
     twin = rows[0] | {"id": "twin", "line": 777, "references": ["other"]}
-    (place / "run" / "parts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (*rows, twin)))
+    RunFiles(place / "run").write_lines("parts.jsonl", (*rows, twin))
     assert rows[0]["references"] == ["billing"]
     called = done("show", "run", "failures", "--json")
     assert called.json["label_conflicts"] == {"answer": [[rows[0]["line"], 777]]}
@@ -210,8 +211,10 @@ def test_a_run_without_answers_or_curves_says_how_to_go_on(adapted: Path, place:
 @pytest.mark.parametrize("torn", [False, True])
 def test_a_run_that_is_still_answering_is_shown_as_far_as_it_is(adapted: Path, place: Path, torn: bool) -> None:
     shutil.copytree(adapted, place / "run")
-    file = place / "run" / "children" / "as_is" / "evaluation" / "choose.jsonl"
-    lines = file.read_text().splitlines(keepends=True)
-    file.write_text("".join(lines[:5]) + (lines[5][:20] if torn else ""))
+    child, file = RunFiles(place / "run" / "children" / "as_is"), "evaluation/choose.jsonl"
+    lines = (child.folder / file).read_text().splitlines(keepends=True)
+    child.write(file, "".join(lines[:5]))
+    if torn:
+        (child.folder / file).write_text("".join(lines[:5]) + lines[5][:20])
     found = done("show", "run", "failures", "--candidate", "as_is", "--json").json
     assert found["evaluations"][0]["rows"] == 5

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
 
 from luthier.core.errors import ConfigError
-from luthier.core.files import read_json, write_json
+from luthier.core.record import RunFiles
 
+_SPENT = "spent.json"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -41,9 +41,9 @@ def format_duration(seconds: float) -> str:
 class Stopwatch:
     """Seconds spent on a run, cumulative over resumes; what is not saved is lost at a crash, never counted twice."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._before: float = read_json(path)["seconds"] if path.exists() else 0.0
+    def __init__(self, files: RunFiles) -> None:
+        self._files = files
+        self._before: float = files.read_json(_SPENT)["seconds"] if (files.folder / _SPENT).exists() else 0.0
         self._start = time.monotonic()
 
     def seconds(self) -> float:
@@ -52,4 +52,4 @@ class Stopwatch:
 
     def save(self) -> None:
         """Store the seconds spent so far."""
-        write_json(self._path, {"seconds": round(self.seconds(), 3)})
+        self._files.write_json(_SPENT, {"seconds": round(self.seconds(), 3)})

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from luthier.core.errors import ConfigError, RunError, unknown_name
+from luthier.core.errors import LuthierError, RunError, unknown_name
 from luthier.core.run import RunDirectory
 
 _FORGOTTEN = ("adapter", "model", "checkpoints")
@@ -130,7 +130,7 @@ def needs(run: RunDirectory) -> list[Path]:
     """
     try:
         manifest, recipe = run.manifest, run.recipe
-    except (OSError, ValueError, ConfigError):  # a broken run needs nothing: it cannot go on
+    except (OSError, ValueError, LuthierError):  # a broken run needs nothing: it cannot go on
         return []
     keys = {"model", "models"} if manifest.get("status") == "finished" else {"model", "models", "answerer", "path"}
     places = {Path(manifest.get("folder", ".")), Path.cwd()}  # runs may have been moved with their project

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class Entry:
     """A file, or the beginning of one, as it was written."""
 
     file: str
-    bytes: int
+    size: int
     sha256: str
 
     @classmethod
@@ -38,7 +38,8 @@ class Entry:
 
     def line(self) -> dict[str, Any]:
         """Return the line of the record, with a check of its own."""
-        return asdict(self) | {"check": sha256_text(self.file, str(self.bytes), self.sha256)[:16]}
+        check = sha256_text(self.file, str(self.size), self.sha256)[:16]
+        return {"file": self.file, "bytes": self.size, "sha256": self.sha256, "check": check}
 
 
 class RunFiles:
@@ -77,6 +78,11 @@ class RunFiles:
     def knows(self, name: str) -> bool:
         """Say whether the run has recorded a file of this name."""
         return bool(self._entries(name))
+
+    def require(self, name: str) -> None:
+        """Refuse to go on without a file that the run has recorded."""
+        if self.knows(name):
+            self._bytes(name)
 
     def read(self, name: str) -> bytes:
         """Read a file that was written whole."""
@@ -126,16 +132,14 @@ class RunFiles:
 
     def _recorded_beginning(self, name: str) -> bytes:
         entries = self._entries(name)
-        if not (self.folder / name).exists():
-            if entries and entries[-1].bytes:
-                raise RunError(f"{self.folder / name} is missing. {self._remedy(name)}")
+        if not (self.folder / name).exists():  # deleted: what it held is made again, or is not there
             return b""
         content = self._bytes(name)
         if entries is None:
             return content
         if not entries:
             return b""
-        beginning = content[: entries[-1].bytes]
+        beginning = content[: entries[-1].size]
         if Entry.of(name, beginning) != entries[-1]:
             raise RunError(self._refusal(name, content, entries))
         return beginning
@@ -144,7 +148,9 @@ class RunFiles:
         try:
             return [json.loads(line) for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
         except ValueError as error:
-            raise RunError(f"{self.folder / name} is broken: a line is not JSON ({error}). {self._remedy(name)}") from None
+            raise RunError(
+                f"{self.folder / name} is broken: a line is not JSON ({error}). {self._remedy(name)}"
+            ) from None
 
     # ---------------------------------------------------------------- the record itself
 
@@ -178,15 +184,13 @@ class RunFiles:
 
     def _refusal(self, name: str, content: bytes, entries: list[Entry]) -> str:
         found = Entry.of(name, content)
-        if not entries:
-            expected = f"{RECORD} knows nothing of it"
-        elif found.bytes != entries[-1].bytes:
-            expected = f"the run wrote {entries[-1].bytes:,}"
-        else:
-            expected = f"the run wrote SHA-256 {entries[-1].sha256[:12]}"
+        expected = "nothing"
+        if entries:
+            last = entries[-1]
+            expected = f"{last.size:,} bytes" if last.size != found.size else f"SHA-256 {last.sha256[:12]}"
         return (
-            f"{self.folder / name} is not what the run wrote: it has {found.bytes:,} bytes, SHA-256 "
-            f"{found.sha256[:12]}; {expected}{looks_like(self.folder / name)}. {self._remedy(name)}"
+            f"{self.folder / name} is not what the run wrote: it has {found.size:,} bytes, SHA-256 "
+            f"{found.sha256[:12]}; {RECORD} says {expected}{looks_like(self.folder / name)}. {self._remedy(name)}"
         )
 
     def _remedy(self, name: str) -> str:

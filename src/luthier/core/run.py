@@ -242,6 +242,8 @@ class RunDirectory:
     def forget_after(self, step: int) -> None:
         """Drop logged steps later than `step`: a run resumed from a checkpoint makes them again."""
         for name in _LOGS:
+            if step:
+                self.files.require(name)
             if (self.path / name).exists():
                 kept = [line for line in self.files.recorded_lines(name) if line["step"] <= step]
                 self.files.write_lines(name, kept)

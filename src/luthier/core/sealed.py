@@ -1,7 +1,7 @@
 """Folders that say what they must hold: a manifest with size and SHA-256 of every file, written last.
 
-Weights travel: they are copied, cut short, fetched through Git or a proxy. A sealed folder is looked at before anything in
-it is used, and what differs is named with a likely cause.
+Weights travel: they are copied, cut short, fetched through Git or a proxy. A sealed folder is looked at before anything
+in it is used, and what differs is named with a likely cause.
 """
 
 from __future__ import annotations
@@ -74,9 +74,8 @@ def problem_of(folder: Path, name: str = SEAL, *, weights: bool = True) -> str:
         if path.stat().st_size != wanted["bytes"]:
             return f"{file} has {path.stat().st_size} bytes instead of {wanted['bytes']}{looks_like(path)}"
         if (weights or path.suffix != ".safetensors") and (found := sha256_file(path)) != wanted["sha256"]:
-            return (
-                f"the checksum of {file} differs (SHA-256 {found[:12]} instead of {wanted['sha256'][:12]}){looks_like(path)}"
-            )
+            digests = f"SHA-256 {found[:12]} instead of {wanted['sha256'][:12]}"
+            return f"the checksum of {file} differs ({digests}){looks_like(path)}"
     return ""
 
 
@@ -95,8 +94,8 @@ def require_sealed(folder: Path, *, weights: bool = True, must: bool = False) ->
         return
     if problem := problem_of(folder, weights=weights):
         raise ModelError(
-            f"{folder} is broken: {problem}. It was changed or damaged after it was saved; nothing of it was used. Put it "
-            "back from a copy, or make it again."
+            f"{folder} is broken: {problem}. It was changed or damaged after it was saved; nothing of it was used. Put "
+            "it back from a copy, or make it again."
         )
 
 
@@ -114,4 +113,3 @@ def looks_like(path: Path) -> str:
     if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
         return ": it is an HTML page, as of a download that failed"
     return ""
-

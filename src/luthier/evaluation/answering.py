@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from luthier.core.errors import DataError, RunError
-from luthier.core.files import append_lines, json_line, read_lines, write_atomically
 from luthier.core.listener import Tracker
 from luthier.core.protocols import Answerer
 from luthier.core.run import RunDirectory
@@ -31,9 +30,8 @@ def collect_answers(answerer: Answerer, examples: Sequence[Example], run: RunDir
         Paused: between waves, if a stop was asked for.
         RunError: if the stored answers are of other examples.
     """
-    path = run.path / "evaluation" / f"{name}.jsonl"
-    path.parent.mkdir(exist_ok=True)
-    done = _whole_waves(path, examples)
+    file = f"evaluation/{name}.jsonl"
+    done = _whole_waves(run, file, examples)
     if len(done) < len(examples):
         with run.listener.track(f"answering ({name.replace('_', ' ')})", len(examples), "rows") as progress:
             progress.advance(len(done))
@@ -42,7 +40,7 @@ def collect_answers(answerer: Answerer, examples: Sequence[Example], run: RunDir
                 wave = examples[start : start + WAVE]
                 begun = time.monotonic()
                 answers = _answer_wave(answerer, wave, _Tick(run, progress, len(wave)))
-                append_lines(path, (answer.to_json() for answer in answers))
+                run.files.append(file, (answer.to_json() for answer in answers))
                 _log_seconds(run, name, start, len(wave), time.monotonic() - begun)
                 done += answers
     return done
@@ -77,22 +75,34 @@ def _answer_wave(answerer: Answerer, wave: Sequence[Example], tick: _Tick) -> li
     return answers
 
 
-def _whole_waves(path: Path, examples: Sequence[Example]) -> list[Answer]:
+def _whole_waves(run: RunDirectory, file: str, examples: Sequence[Example]) -> list[Answer]:
     """Read stored answers and cut them back to whole waves."""
-    stored = [Answer.from_json(line) for line in read_lines(path)]
+    path = run.path / file
+    stored = [Answer.from_json(line) for line in run.files.recorded_lines(file)]
     expected = [example.id for example in examples[: len(stored)]]
     if [answer.example_id for answer in stored] != expected:
         raise RunError(f"{path} holds answers to other examples: the data has changed since. Start a new run.")
     whole = stored if len(stored) == len(examples) else stored[: len(stored) // WAVE * WAVE]
     if path.exists() and len(whole) < len(examples):
-        write_atomically(path, "".join(json_line(answer.to_json()) for answer in whole))
+        run.files.write_lines(file, (answer.to_json() for answer in whole))
     return whole
 
 
 def _log_seconds(run: RunDirectory, name: str, start: int, count: int, seconds: float) -> None:
     """Times are not reproducible and so stand apart from the answers."""
     line = {"evaluation": name, "start": start, "rows": count, "seconds": round(seconds, 3)}
-    append_lines(run.path / "evaluation" / "timings.jsonl", [line])
+    run.files.append("evaluation/timings.jsonl", [line])
+
+
+def stored_answers(run: RunDirectory, name: str) -> list[Answer]:
+    """Return the answers of a run's evaluation, such as "confirm".
+
+    Raises:
+        DataError: if there are none.
+        RunError: if they are not what the run wrote.
+    """
+    run.files.lines(f"evaluation/{name}.jsonl")
+    return read_answers(run.path / "evaluation" / f"{name}.jsonl")
 
 
 def read_answers(path: Path) -> list[Answer]:
@@ -141,5 +151,5 @@ def _parse_answer(value: Any) -> Answer:
 
 def seconds_of(run: RunDirectory, name: str) -> float:
     """Return the seconds that an evaluation took."""
-    lines = read_lines(run.path / "evaluation" / "timings.jsonl")
+    lines = run.files.lines("evaluation/timings.jsonl")
     return float(sum(line["seconds"] for line in lines if line["evaluation"] == name))

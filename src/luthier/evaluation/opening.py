@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from luthier.core.disk import runs_in
 from luthier.core.errors import DataError, ModelError, RunError, nearest
-from luthier.core.files import read_lines, sha256_text
+from luthier.core.files import sha256_text
 from luthier.core.listener import Listener
 from luthier.core.protocols import Answerer, LanguageModel
 from luthier.core.run import RunDirectory
@@ -162,7 +162,8 @@ def answers_file(spec: str) -> Path | None:
                 f"{path} has {len(answers)} sampled answers to each row. Name one of its samples: {path / answers[0]}."
             )
         if run.status == "finished":
-            return path / str(run.manifest["answers"])
+            run.files.lines(str(answers))  # they are looked at before they are used
+            return path / str(answers)
         raise RunError(f"{path} has not finished its answers (status {run.status}). Finish it: luthier resume {path}.")
     return None
 
@@ -185,7 +186,7 @@ def mapping_of(run: RunDirectory) -> RowMapping | None:
 
 def examples_of(run: RunDirectory, part: str) -> list[Example]:
     """Return a part of a run's examples, as it stood when the run was made."""
-    return [Example.from_json(line) for line in read_lines(run.path / "parts.jsonl") if line["part"] == part]
+    return [Example.from_json(line) for line in run.files.lines("parts.jsonl") if line["part"] == part]
 
 
 def strategy_for(settings: Mapping[str, Any], model: LocalModel, known: Sequence[Example]) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from luthier.core.files import cache_folder
 from luthier.core.environment import environment
+from luthier.core.files import cache_folder
 from luthier.models.load import has_bf16, pick_device
 
 _EXTRAS = ("trl", "deepspeed", "accelerate", "sentence_transformers", "fastapi")

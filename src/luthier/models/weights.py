@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from luthier.core.errors import GuardError, ModelError
 from luthier.core.files import cache_folder, read_json, require_bytes, sha256_file, sha256_text, write_json
-from luthier.core.sealed import looks_like
+from luthier.core.sealed import looks_like, read_checked, with_check
 
 ADAPTER_RECORD = "luthier.json"
 """Beside an adapter: the base it was trained on, the base's digest, the chat template's digest."""
@@ -55,7 +55,7 @@ def require_whole(file: Path) -> None:
 
 @contextmanager
 def saving_weights(folder: Path) -> Iterator[None]:
-    """Save weights with a library that writes by itself: its errors become those of files, and what it wrote is checked.
+    """Save with a library that writes weights by itself: its errors become those of files, and files are looked at.
 
     Raises:
         OSError: if a file could not be written, or was cut short.
@@ -64,10 +64,13 @@ def saving_weights(folder: Path) -> Iterator[None]:
         yield
     except SafetensorError as error:
         full = "os error 28" in str(error) or "No space" in str(error)
-        raise OSError(errno.ENOSPC if full else errno.EIO, f"Weights could not be written ({error})", str(folder)) from None
+        raise OSError(
+            errno.ENOSPC if full else errno.EIO, f"Weights could not be written ({error})", str(folder)
+        ) from None
     for file in folder.rglob("*.safetensors"):
         size = file.stat().st_size
-        require_bytes(file, max(_size_by_header(file, size), size + (_size_by_header(file, size) < 0)))
+        said = _size_by_header(file, size)
+        require_bytes(file, said if said >= 0 else size + 1)
 
 
 def _size_by_header(file: Path, size: int) -> int:
@@ -96,12 +99,12 @@ def _remembered_digest(file: Path) -> str:
     key = sha256_text(str(file.resolve()), str(stat.st_size), *map(str, times))[:32]
     record = cache_folder() / "digests" / key
     try:
-        return str(read_json(record))
-    except (OSError, ValueError):
+        return str(read_checked(record)["digest"])
+    except (ValueError, KeyError):
         digest = sha256_file(file)
     try:
         record.parent.mkdir(parents=True, exist_ok=True)
-        write_json(record, digest)
+        write_json(record, with_check({"digest": digest}))
     except OSError:  # a read-only cache folder costs a second next time, nothing else
         pass
     return digest

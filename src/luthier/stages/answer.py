@@ -5,7 +5,6 @@ from __future__ import annotations
 from pydantic import Field
 
 from luthier.core import config
-from luthier.core.files import read_lines, write_atomically
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import collect_answers
 from luthier.evaluation.opening import open_answerer
@@ -33,8 +32,8 @@ def run(config: Config, run: RunDirectory) -> None:
     if note := require_some_answer(answers, run):
         run.listener.say(escape(note))
     target = run.path / "answers.jsonl"
-    write_atomically(target, (run.path / "evaluation" / "answers.jsonl").read_bytes())
-    written = sum(1 for _ in read_lines(target))
+    run.files.write("answers.jsonl", (run.path / "evaluation" / "answers.jsonl").read_bytes())
+    written = len(run.files.lines("answers.jsonl"))
     cut = sum(answer.finish == "length" for answer in answers)
     failed = sum(answer.finish == "failed" for answer in answers)
     run.listener.show(

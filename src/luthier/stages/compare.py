@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from luthier.core.errors import ConfigError, DataError, RunError
-from luthier.core.files import read_json
 from luthier.core.listener import Listener
 from luthier.core.run import RunDirectory
 from luthier.evaluation.comparison import Comparison, adjust_for_claims, compare, rows_in_order
@@ -166,9 +165,8 @@ def _stored(spec: str) -> Scores:
     child = winner_of(run)
     names = [f"scores_confirm_{child.path.name}"] if child is not run else []
     for name in [*names, "scores_confirm", "scores", "scores_choose"]:
-        file = run.path / "steps" / f"{name}.json"
-        if file.exists():
-            return Scores.from_json(read_json(file))
+        if (stored := run.step(name)) is not None:
+            return Scores.from_json(stored)
     raise RunError(f"{spec} has no scores (status {run.status}). Finish it: luthier resume {spec}.")
 
 

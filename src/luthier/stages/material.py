@@ -11,7 +11,6 @@ from pydantic import Field, field_validator
 
 from luthier.core.config import Config
 from luthier.core.errors import RunError
-from luthier.core.files import json_line, write_atomically
 from luthier.core.protocols import Metric
 from luthier.core.run import RunDirectory
 from luthier.core.types import Example
@@ -115,8 +114,7 @@ def require_same_data(run: RunDirectory, path: str, digest: str) -> None:
 def _store(run: RunDirectory, dataset: Dataset, parts: Parts) -> None:
     """Keep the rows as they were, and those that were left out."""
     names: tuple[PartName, ...] = ("tune", "choose", "confirm")
-    lines = [json_line({"part": name, **example.to_json()}) for name in names for example in parts[name]]
-    write_atomically(run.path / "parts.jsonl", "".join(lines))
+    run.files.write_lines("parts.jsonl", ({"part": name, **e.to_json()} for name in names for e in parts[name]))
     if dataset.bad_rows and not (run.path / "bad_rows.jsonl").exists():
         dataset.save_bad_rows(run.path / "bad_rows.jsonl")
 

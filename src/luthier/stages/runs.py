@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.core.disk import check_deletable, delete_run, disk_use, is_at_work, runs_in, weights_use
-from luthier.core.errors import ConfigError, RunError, nearest
+from luthier.core.errors import ConfigError, LuthierError, RunError, nearest
 from luthier.core.run import SCHEMA_VERSION, RunDirectory
 from luthier.evaluation.metrics import METRICS, title_of
 from luthier.reporting.blocks import Cell, CellLike, Column, Table, Text
@@ -74,7 +74,7 @@ def describe_run(path: Path) -> dict[str, Any]:
         manifest, recipe = run.manifest, run.recipe
         newer = manifest.get("schema_version", 0) > SCHEMA_VERSION
         stage, status = str(manifest["stage"]), str(manifest["status"])
-    except (OSError, ValueError, KeyError, TypeError, ConfigError):
+    except (OSError, ValueError, KeyError, TypeError, LuthierError):
         return line | {"status": "unreadable", "verdict": "the manifest or the recipe is broken"}
     if newer:
         return line | {"status": "unreadable", "verdict": "made by a newer Luthier", "stage": stage}

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from luthier.core.errors import RunError, unknown_name
-from luthier.core.files import read_json, read_lines
 from luthier.core.run import RunDirectory
 from luthier.core.types import Answer, Example
 from luthier.data.tasks import Task, guess_task
@@ -205,8 +204,8 @@ def evaluations_of(run: RunDirectory) -> list[Evaluated]:
         task = guess_task(rows["tune"], run.recipe["data"]["kind"]) if rows["tune"] else None
         found = [
             _evaluated(name, title, part, rows[part], answers, task)
-            for name, title, part, file in _places(run)
-            if (answers := _stored(file))
+            for name, title, part, place, file in _places(run)
+            if (answers := _stored(place, f"evaluation/{file}.jsonl"))
         ]
     if not found:
         raise RunError(
@@ -239,13 +238,13 @@ def _files_of_answers(run: RunDirectory) -> dict[str, dict[str, Answer]]:
     """Return the answers by the name of their file, of which there are several where answers were sampled."""
     samples = run.manifest["answers"]
     if isinstance(samples, list):
-        return {Path(file).stem: _stored(run.path / file) for file in samples}
-    return {run.manifest["stage"]: _stored(run.path / "evaluation" / "answers.jsonl")}
+        return {Path(file).stem: _stored(run, file) for file in samples}
+    return {run.manifest["stage"]: _stored(run, "evaluation/answers.jsonl")}
 
 
-def _stored(file: Path) -> dict[str, Answer]:
+def _stored(run: RunDirectory, file: str) -> dict[str, Answer]:
     """Return stored answers by row, those that there are so far."""
-    return {answer.example_id: answer for answer in map(Answer.from_json, read_lines(file))}
+    return {answer.example_id: answer for answer in map(Answer.from_json, run.files.lines(file))}
 
 
 def _evaluated(
@@ -255,25 +254,24 @@ def _evaluated(
     return Evaluated(name, title, part, answered, tuple(answers[example.id] for example in answered), task)
 
 
-def _places(run: RunDirectory) -> Iterator[tuple[str, str, str, Path]]:
-    """Yield candidate, title, part and answers file, in the order in which they were made."""
-    folder, stage = run.path / "evaluation", run.manifest["stage"]
+def _places(run: RunDirectory) -> Iterator[tuple[str, str, str, RunDirectory, str]]:
+    """Yield candidate, title, part, and the run and evaluation that its answers are in; in the order of making."""
+    stage = run.manifest["stage"]
     for name, title in _candidates(run).items():
-        yield name, title, "choose", run.path / "children" / name / "evaluation" / "choose.jsonl"
-        yield name, title, "confirm", folder / f"confirm_{name}.jsonl"
+        yield name, title, "choose", RunDirectory(run.path / "children" / name), "choose"
+        yield name, title, "confirm", run, f"confirm_{name}"
     if stage == "adapt":
         return
     for part in PARTS:
         if stage == "tune":
-            yield "before", "the model before", part, folder / f"before_{part}.jsonl"
+            yield "before", "the model before", part, run, f"before_{part}"
         name, title = ("after", "the tuned model") if stage == "tune" else (stage, stage)
-        yield name, title, part, folder / f"{part}.jsonl"
+        yield name, title, part, run, part
 
 
 def _candidates(run: RunDirectory) -> dict[str, str]:
     """Return the candidates of a bake-off by name, with their titles, in the order of the plan."""
-    plan = run.path / "steps" / "plan.json"
-    planned = read_json(plan)["candidates"] if plan.exists() else []
+    planned = (run.step("plan") or {"candidates": []})["candidates"]
     titles = {candidate["name"]: candidate["title"] for candidate in planned}
     return titles | {child.path.name: child.path.name for child in run.children() if child.path.name not in titles}
 

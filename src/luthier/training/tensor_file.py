@@ -46,4 +46,4 @@ def tensor_pieces(tensors: Mapping[str, torch.Tensor]) -> Iterator[bytes | memor
     for name in order:
         flat = tensors[name].detach().cpu().contiguous().reshape(-1)
         if flat.numel():
-            yield memoryview(flat.view(torch.uint8).numpy())
+            yield flat.view(torch.uint8).numpy().data

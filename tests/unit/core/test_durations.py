@@ -10,6 +10,7 @@ import pytest
 from luthier.core.budget import Stopwatch, format_duration, parse_duration
 from luthier.core.errors import ConfigError
 from luthier.core.files import read_json
+from luthier.core.record import RunFiles
 
 
 @pytest.mark.parametrize(
@@ -51,13 +52,13 @@ def test_a_stopwatch_counts_over_resumes_and_loses_what_was_not_saved(
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    first = Stopwatch(tmp_path / "spent.json")
+    first = Stopwatch(RunFiles(tmp_path))
     now[0] += 10
     first.save()
     now[0] += 5  # never saved: a crash
     assert first.seconds() == 15
     now[0] = 3.0  # another process, another clock
-    second = Stopwatch(tmp_path / "spent.json")
+    second = Stopwatch(RunFiles(tmp_path))
     now[0] += 2
     assert second.seconds() == 12
     second.save()

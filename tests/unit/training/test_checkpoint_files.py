@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from luthier.core.errors import GuardError
-from luthier.core.files import read_json, write_json
+from luthier.core.files import write_json
+from luthier.core.sealed import read_checked
 from luthier.training.checkpoints import Checkpoints, verify
 
 
@@ -128,7 +129,7 @@ def test_rotation_keeps_the_newest_and_the_best(tmp_path: Path) -> None:
     assert names(tmp_path) == ["best.json", "step-00000002", "step-00000004", "step-00000005"]
     save(tmp_path, 6, best=6)
     assert names(tmp_path) == ["best.json", "step-00000005", "step-00000006"]
-    assert read_json(tmp_path / "best.json") == {"step": 6, "folder": "step-00000006"}
+    assert read_checked(tmp_path / "best.json") == {"step": 6, "folder": "step-00000006"}
 
 
 def test_the_best_is_restored_without_turning_back_the_random_state(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luthier.core.files import cache_folder, json_line, read_json, sha256_text, write_atomically, write_json
+from luthier.core.files import cache_folder, sha256_text, write_json
 from luthier.core.run import RunDirectory
+from luthier.core.sealed import read_checked, with_check
 from luthier.core.types import Answer
-from luthier.evaluation.answering import read_answers
+from luthier.evaluation.answering import stored_answers
 from luthier.evaluation.retention.material import material_digest, passages, questions
 from luthier.evaluation.retention.retained import Retained, asked, measured, retention
 
@@ -35,17 +36,15 @@ def retention_of_base(model: LocalModel, run: RunDirectory, name: str = "retenti
     if model.adapter is not None:
         raise ValueError(f"retention_of_base is for the model without an adapter; '{model.adapter}' is on")
     record = _record(model)
-    answers_file = run.path / "evaluation" / f"{name}.jsonl"
     if remembered := _recall(record):
         answers, rows = remembered
-        answers_file.parent.mkdir(exist_ok=True)
-        write_atomically(answers_file, "".join(json_line(answer.to_json()) for answer in answers))
+        run.files.write_lines(f"evaluation/{name}.jsonl", (answer.to_json() for answer in answers))
         return measured(model, answers, rows)
     found = retention(model, run, name)
     with suppress(OSError):  # a cache that cannot be written costs the next run its time, nothing else
         record.parent.mkdir(parents=True, exist_ok=True)
-        stored = [answer.to_json() for answer in read_answers(answers_file)]
-        write_json(record, {"answers": stored, "passages": found.passages})
+        stored = [answer.to_json() for answer in stored_answers(run, name)]
+        write_json(record, with_check({"answers": stored, "passages": found.passages}))
     return found
 
 
@@ -58,7 +57,7 @@ def _record(model: LocalModel) -> Path:
 def _recall(record: Path) -> _Remembered | None:
     """Return what is remembered; None if there is nothing, or nothing whole."""
     try:
-        stored = read_json(record)
+        stored = read_checked(record)
         answers = [Answer.from_json(line) for line in stored["answers"]]
         rows = [(float(nats), int(tokens)) for nats, tokens in stored["passages"]]
     except (OSError, ValueError, KeyError, TypeError):

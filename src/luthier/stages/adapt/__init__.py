@@ -43,7 +43,7 @@ def run(config: Config, run: RunDirectory) -> None:
 
 
 def _bake_off(config: Config, run: RunDirectory) -> None:
-    watch, earlier = Stopwatch(run.path / "spent.json"), earlier_run(config)
+    watch, earlier = Stopwatch(run.files), earlier_run(config)
     try:
         material = seen_before(read_material(config.data, run), run, earlier)
         plan = _plan_once(config, material, run)

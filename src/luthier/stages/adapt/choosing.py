@@ -11,7 +11,7 @@ from luthier.core.run import RunDirectory
 from luthier.core.types import Answer
 from luthier.data.mapping import PartName
 from luthier.data.tasks import Task
-from luthier.evaluation.answering import collect_answers, read_answers
+from luthier.evaluation.answering import collect_answers, stored_answers
 from luthier.evaluation.comparison import Comparison, adjust_for_claims, compare
 from luthier.evaluation.failures import Failures, sort_failures
 from luthier.evaluation.failures import Kind as FailureKind
@@ -53,7 +53,7 @@ class Entry:
     @cached_property
     def answers(self) -> list[Answer]:
         """Its answers on `choose`."""
-        return read_answers(self.run.path / "evaluation" / "choose.jsonl")
+        return stored_answers(self.run, "choose")
 
     @cached_property
     def failures(self) -> Failures:
@@ -179,7 +179,7 @@ def confirm(
         scores[entry.name] = run.once(f"scores_{name}", partial(_score, entry, name, material, run), Scores.from_json)
         release_memory()
     winner = scores[choice.winner.name]
-    winner_answers = read_answers(run.path / "evaluation" / f"confirm_{choice.winner.name}.jsonl")
+    winner_answers = stored_answers(run, f"confirm_{choice.winner.name}")
     comparisons = [compare(scores[rival.name], winner, metric) for rival in choice.rivals]
     check = None
     if target is not None:

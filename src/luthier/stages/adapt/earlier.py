@@ -15,7 +15,7 @@ from luthier.core import config
 from luthier.core.budget import format_duration, parse_duration
 from luthier.core.disk import is_at_work
 from luthier.core.errors import ConfigError, RunError
-from luthier.core.files import read_json, remove_staged, staged_folder
+from luthier.core.files import remove_staged, staged_folder
 from luthier.core.run import RunDirectory
 from luthier.core.stages import config_class, recipe_of
 from luthier.models.cost import release_memory
@@ -99,8 +99,8 @@ def seen_before(material: Material, run: RunDirectory, earlier: RunDirectory | N
 def measure(config: Config, material: Material, run: RunDirectory) -> Calibration:
     """Measure the machine, or take the earlier run's measurements."""
     earlier = earlier_run(config)
-    if earlier is not None and (stored := earlier.path / "steps" / "plan.json").exists():
-        found = Plan.from_json(read_json(stored)).calibration
+    if earlier is not None and (stored := earlier.step("plan")) is not None:
+        found = Plan.from_json(stored).calibration
         if found.usable:
             return found
     measured = calibrate(config.model, config.precision, material, run.listener, config.budget_seconds)
@@ -140,7 +140,7 @@ def take_over(
         shutil.copytree(child.path, staged, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
         copied = RunDirectory(staged)
         if foundation is not None:
-            recipe.save(staged / "recipe.yaml")
+            copied.save_recipe(recipe)
             copied.update(answering=copied.manifest["answering"] | {"model": recipe.model_dump()["model"]})
         copied.update(config_digest=recipe.digest(), taken_from=str(child.path))
     return True
@@ -191,5 +191,4 @@ def _tuned_of(run: RunDirectory) -> str:
 
 def _copy(earlier: RunDirectory, run: RunDirectory, source: str, target: str) -> None:
     if (earlier.path / source).exists() and not (run.path / target).exists():
-        (run.path / target).parent.mkdir(exist_ok=True)
-        shutil.copy2(earlier.path / source, run.path / target)
+        run.files.write(target, earlier.files.read(source))

@@ -20,7 +20,6 @@ from functools import partial
 
 from luthier.core.budget import Stopwatch
 from luthier.core.disk import forget_losers
-from luthier.core.files import json_line, read_json, read_lines, write_atomically
 from luthier.core.run import RunDirectory
 from luthier.core.stages import config_class, run_stage
 from luthier.data.splits import Parts
@@ -43,7 +42,7 @@ from luthier.stages.material import DataConfig, Material, read_material
 
 def cross_validate(config: Config, run: RunDirectory) -> None:
     """Plan once, run a bake-off a fold, train what most of them chose on all rows, pool, report."""
-    watch, earlier = Stopwatch(run.path / "spent.json"), earlier_run(config)
+    watch, earlier = Stopwatch(run.files), earlier_run(config)
     try:
         material = seen_before(_all_rows(config, run), run, earlier)
         parts = _parts_of_folds(config, material)
@@ -111,9 +110,9 @@ def _all_rows(config: Config, run: RunDirectory) -> Material:
     """Read the rows; tune and choose are those of the last training, and all rows are confirmed."""
     whole = read_material(_data_of(config, None, 0), run)
     examples = whole.dataset.examples
-    kept = [line for line in read_lines(run.path / "parts.jsonl") if line["part"] != "confirm"]
+    kept = [line for line in run.files.lines("parts.jsonl") if line["part"] != "confirm"]
     lines = [*kept, *({"part": "confirm", **example.to_json()} for example in examples)]
-    write_atomically(run.path / "parts.jsonl", "".join(map(json_line, lines)))
+    run.files.write_lines("parts.jsonl", lines)
     parts = replace(whole.parts, confirm=examples)
     run.update(data=run.manifest["data"] | {"parts": parts.sizes, "folds": _count(config)})
     return replace(whole, parts=parts, task=guess_task(examples, config.data.kind))
@@ -170,7 +169,7 @@ def _has_run(candidate: Candidate, fold: RunDirectory) -> bool:
 
 def _entry(candidate: Candidate, fold: RunDirectory, rows: Material) -> Entry:
     child = RunDirectory(fold.path / "children" / candidate.name)
-    return Entry(candidate, child, Scores.from_json(read_json(child.path / "steps" / "scores_choose.json")), rows)
+    return Entry(candidate, child, Scores.from_json(child.step("scores_choose")), rows)
 
 
 # ----------------------------------------------------------------------------------------------------- one to use

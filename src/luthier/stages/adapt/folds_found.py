@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from luthier.core.files import read_json
 from luthier.core.run import RunDirectory
 from luthier.core.types import Answer
 from luthier.data.splits import Parts
-from luthier.evaluation.answering import read_answers
+from luthier.evaluation.answering import stored_answers
 from luthier.evaluation.comparison import Comparison
 from luthier.evaluation.failures import Failures
 from luthier.evaluation.retention import Forgetting
@@ -43,11 +42,11 @@ class Fold:
 
     def scores(self, entry: Entry) -> Scores:
         """Return an entry's scores on the rows to confirm."""
-        return Scores.from_json(read_json(self.run.path / "steps" / f"scores_confirm_{entry.name}.json"))
+        return Scores.from_json(self.run.step(f"scores_confirm_{entry.name}"))
 
     def answers(self, entry: Entry) -> list[Answer]:
         """Return an entry's answers to the rows to confirm."""
-        return read_answers(self.run.path / "evaluation" / f"confirm_{entry.name}.jsonl")
+        return stored_answers(self.run, f"confirm_{entry.name}")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from luthier.core.budget import format_duration
 from luthier.core.files import write_atomically
 from luthier.core.run import RunDirectory
-from luthier.evaluation.answering import read_answers
+from luthier.evaluation.answering import stored_answers
 from luthier.evaluation.metrics import title_of
 from luthier.reporting.blocks import Block, CellLike, Column, Heading, Interval, KeyValues, Row, Table, Text
 from luthier.reporting.html import write_html
@@ -82,7 +82,7 @@ def _answers(run: RunDirectory, found: FoldsFound) -> list[Block]:
         return []
     ways = (found.proof.rivals[0], found.proof.chosen)
     base, chosen = (way.scores.frame()[found.metric] for way in ways)
-    before, after = (read_answers(run.path / "evaluation" / f"confirm_{way.name}.jsonl") for way in ways)
+    before, after = (stored_answers(run, f"confirm_{way.name}") for way in ways)
     titles = (ways[0].phrase.capitalize(), ways[1].phrase.capitalize())
     judged = (judgements(ways[0].scores, found.metric), judgements(ways[1].scores, found.metric))
     gains = (chosen - base).tolist()

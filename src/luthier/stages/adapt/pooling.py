@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from luthier.core.files import json_line, sha256_text, write_atomically
+from luthier.core.files import sha256_text
 from luthier.core.run import RunDirectory
-from luthier.evaluation.answering import read_answers
+from luthier.evaluation.answering import stored_answers
 from luthier.evaluation.comparison import adjust_for_claims, compare
 from luthier.evaluation.retention import ended
 from luthier.evaluation.statistics import Scores, against_target
@@ -64,7 +64,7 @@ def pool(folds: Sequence[Fold], material: Material, run: RunDirectory, name: str
     if target is not None:
         higher = chosen.scores.metric(metric).higher_is_better
         check = against_target(chosen.scores.interval(metric), target, higher)
-    answers = read_answers(run.path / "evaluation" / f"confirm_{name}.jsonl")
+    answers = stored_answers(run, f"confirm_{name}")
     return PooledProof(
         chosen,
         rivals,
@@ -102,9 +102,7 @@ def _way(
     by_id = {answer.example_id: answer for fold, entry in pairs for answer in fold.answers(entry)}
     examples = material.parts.confirm
     answers = [by_id[example.id] for example in examples]
-    path = run.path / "evaluation" / f"confirm_{name}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, "".join(json_line(answer.to_json()) for answer in answers))
+    run.files.write_lines(f"evaluation/confirm_{name}.jsonl", (answer.to_json() for answer in answers))
     identity = sha256_text("out of fold", *(fold.scores(entry).answerer for fold, entry in pairs))
     scores = run.once(
         f"scores_confirm_{name}",

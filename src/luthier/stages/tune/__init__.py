@@ -130,12 +130,13 @@ def run(config: Config, run: RunDirectory) -> None:
 
 
 def _save(attached: Any, folder: Path, run: RunDirectory) -> None:
-    """Save what was trained, unless a run that was interrupted after this has done it; a broken folder is made again."""
+    """Save what was trained, unless it was before an interruption; a folder that is broken is made again."""
     name = f"{folder.name}/{SEAL}"
     if folder.exists():
-        if run.files.knows(name) and not (problem := problem_of(folder)):
+        problem = problem_of(folder) if run.files.knows(name) else "it is not in the run's record"
+        if not problem:
             return
-        run.listener.say(escape(f"{folder} is saved again: {problem if run.files.knows(name) else 'it is not recorded'}."))
+        run.listener.say(escape(f"{folder} is saved again: {problem}."))
         shutil.rmtree(folder)
     with staged_folder(folder) as staged:
         attached.save(staged)

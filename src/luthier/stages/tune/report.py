@@ -9,7 +9,7 @@ from typing import Any
 from luthier.core.budget import format_duration
 from luthier.core.files import write_atomically
 from luthier.core.run import RunDirectory
-from luthier.evaluation.answering import read_answers
+from luthier.evaluation.answering import stored_answers
 from luthier.evaluation.metrics import title_of
 from luthier.evaluation.statistics import Scores
 from luthier.reporting.blocks import Block, CellLike, Heading, IntervalPlot, KeyValues, Row, Table, Verdict
@@ -119,11 +119,7 @@ def _examples(run: RunDirectory, config: Config, material: Material, outcome: Ou
         return []
     metric = material.task.metric
     gains = outcome.after.frame()[metric] - outcome.before.frame()[metric]
-    folder = run.path / "evaluation"
-    before, after = (
-        read_answers(folder / f"before_{config.prove_on}.jsonl"),
-        read_answers(folder / f"{config.prove_on}.jsonl"),
-    )
+    before, after = (stored_answers(run, name) for name in (f"before_{config.prove_on}", config.prove_on))
     judged = judgements(outcome.before, metric), judgements(outcome.after, metric)
     return examples_block(material.parts[config.prove_on], before, after, gains.tolist(), judged=judged)
 

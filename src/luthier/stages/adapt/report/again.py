@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from luthier.core.errors import RunError
-from luthier.core.files import read_json
 from luthier.core.run import RunDirectory
 from luthier.core.stages import recipe_of
 from luthier.evaluation.statistics import Scores
@@ -43,11 +42,11 @@ def write_reports_again(run: RunDirectory, *, redact: bool = False) -> None:
 def stored_findings(run: RunDirectory, config: Config) -> Findings:
     """Return what a finished run found, from its files."""
     material = seen_before(read_material(config.data, run), run, earlier_run(config))
-    plan = Plan.from_json(read_json(run.path / "steps" / "plan.json"))
+    plan = Plan.from_json(run.step("plan"))
     entries = _stored_entries(run, plan, material)
     choice = _stored_choice(run, entries, material.task.metric)
     proof = confirm(choice, material, run, target=config.target, look_at_retention=plan.retention)
-    seconds = float(read_json(run.path / "spent.json")["seconds"])
+    seconds = float(run.files.read_json("spent.json")["seconds"])
     return Findings(material, plan, tuple(entries), choice, proof, seconds)
 
 
@@ -56,12 +55,12 @@ def _stored_entries(run: RunDirectory, plan: Plan, material: Material) -> list[E
     entries = []
     for candidate in plan.candidates:
         child = RunDirectory(run.path / "children" / candidate.name, run.listener, run.stop)
-        scores = child.path / "steps" / "scores_choose.json"
-        reason = _stored_reason(run, candidate.name) or ("" if scores.exists() else _NEEDLESS)
+        scores = child.step("scores_choose")
+        reason = _stored_reason(run, candidate.name) or ("" if scores is not None else _NEEDLESS)
         if reason:
             plan.left_out.append((candidate.title, reason))
         else:
-            entries.append(Entry(candidate, child, Scores.from_json(read_json(scores)), material))
+            entries.append(Entry(candidate, child, Scores.from_json(scores), material))
     return entries
 
 
@@ -71,13 +70,12 @@ def _stored_choice(run: RunDirectory, entries: Sequence[Entry], metric: str) -> 
     winner = next(entry for entry in entries if entry.name == Path(manifest["chosen"]).name)
     confirmed = {}
     for entry in entries:
-        if (file := run.path / "steps" / f"scores_confirm_{entry.name}.json").exists():
-            confirmed[Scores.from_json(read_json(file)).answerer] = entry
+        if (stored := run.step(f"scores_confirm_{entry.name}")) is not None:
+            confirmed[Scores.from_json(stored).answerer] = entry
     rivals = tuple(confirmed[claim["base"]] for claim in manifest["verdict"]["comparisons"])
     return Choice(winner, rivals, best_tuned(entries, metric) if winner.candidate.kind == "tuned" else None)
 
 
 def _stored_reason(run: RunDirectory, name: str) -> str:
     """Return why a candidate was skipped or failed; nothing if it was run."""
-    files = (run.path / "steps" / f"{step}_{name}.json" for step in ("skipped", "problem"))
-    return next((reason for file in files if file.exists() and (reason := read_json(file))), "")
+    return next((reason for step in ("skipped", "problem") if (reason := run.step(f"{step}_{name}"))), "")

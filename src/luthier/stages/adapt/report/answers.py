@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from luthier.core.run import RunDirectory
-from luthier.evaluation.answering import read_answers
+from luthier.evaluation.answering import stored_answers
 from luthier.evaluation.statistics import Scores
 from luthier.reporting.blocks import Block, Details, Heading, Panel, SideBySide, Text
 from luthier.reporting.inline import escape
@@ -44,7 +44,7 @@ def _on_confirm(found: Findings, run: RunDirectory) -> list[Block]:
         return []
     winner, rival = found.choice.winner, found.choice.rivals[0]
     scores = found.proof.scores
-    before, after = (read_answers(run.path / "evaluation" / f"confirm_{entry.name}.jsonl") for entry in (rival, winner))
+    before, after = (stored_answers(run, f"confirm_{entry.name}") for entry in (rival, winner))
     examples = found.material.parts.confirm
     intro = (
         f"The following are answers to the {len(examples):,} unseen rows. **Before** is {escape(rival.phrase)}, the "

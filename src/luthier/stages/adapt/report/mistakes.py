@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from luthier.core.run import RunDirectory
 from luthier.core.types import Example
 from luthier.data.values import as_text
-from luthier.evaluation.answering import read_answers
+from luthier.evaluation.answering import stored_answers
 from luthier.evaluation.failures import KINDS, Failures, Kind, label_conflicts
 from luthier.evaluation.metrics.classification import normalize_label
 from luthier.evaluation.metrics.json_values import parse_json
@@ -153,9 +153,7 @@ def _by_field(found: Findings) -> StackedBars:
 
 def _confusions(found: Findings, run: RunDirectory, redact: bool) -> list[Block]:
     """Tabulate which label is taken for which, the most frequent first."""
-    answers = {
-        a.example_id: a for a in read_answers(run.path / "evaluation" / f"confirm_{found.choice.winner.name}.jsonl")
-    }
+    answers = {a.example_id: a for a in stored_answers(run, f"confirm_{found.choice.winner.name}")}
     references = {example.id: example.reference for example in found.material.parts.confirm}
     names = _label_names(found, redact)
     pairs = Counter(
