@@ -17,7 +17,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -132,40 +131,37 @@ def count(act: Callable[[], object]) -> list[str]:
     return operations.names
 
 
-def suffer(fault: Fault, at: int, act: Callable[[], object], said: Path) -> str:
-    """Do something in a process of its own that meets a fault.
+def suffer(fault: Fault, at: int, act: Callable[[], object]) -> tuple[str, str]:
+    """Do something that meets a fault; a kill happens in a process of its own.
 
     Args:
         fault: What happens.
         at: The operation at which it does, from 1.
         act: What is done.
-        said: A file for the text of an error.
 
     Returns:
-        "killed", "failed" (with an error that a person can read, in `said`), "done", or "broke" (any other error).
+        "killed", "failed" (with an error that a person can read) or "done"; and the error's text. Other errors are
+        raised.
     """
-    child = os.fork()
-    if child == 0:
-        _be_the_child(fault, at, act, said)
-    _, ended = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(ended)
-    return {0: "done", 3: "failed", -signal.SIGKILL: "killed"}.get(code, "broke")
-
-
-def _be_the_child(fault: Fault, at: int, act: Callable[[], object], said: Path) -> None:
     from luthier.core.errors import LuthierError
 
-    code = 4
-    text = ""
+    if fault == "kill":
+        return _in_a_fork(at, act), ""
     try:
         with failing(Operations(fault, at)):
             act()
-        code = 0
     except (OSError, LuthierError) as error:
-        code, text = 3, str(error)
-    except BaseException as error:
-        text = f"{type(error).__name__}: {error}"
-    finally:
-        with builtins.open(said, "w") as file:
-            file.write(text)
-        os._exit(code)
+        return "failed", str(error)
+    return "done", ""
+
+
+def _in_a_fork(at: int, act: Callable[[], object]) -> str:
+    child = os.fork()
+    if child == 0:
+        try:
+            with failing(Operations("kill", at)):
+                act()
+        finally:
+            os._exit(0)
+    _, ended = os.waitpid(child, 0)
+    return "killed" if os.waitstatus_to_exitcode(ended) == -signal.SIGKILL else "not killed"

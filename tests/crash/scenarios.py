@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from faulty_files import FAULTS, count, suffer
 
 from luthier.core.run import RunDirectory
 from luthier.core.sealed import problem_of
@@ -211,3 +212,50 @@ def afresh(scenario: Scenario, folder: Path) -> Path:
     folder.mkdir(parents=True)
     scenario.prepare(folder)
     return folder
+
+
+# ------------------------------------------------------------------------------------------------------ enduring
+
+
+def endure(scenario: Scenario, folder: Path) -> dict[str, int]:
+    """Meet every fault at every operation; returns how many points there were of each, all of them passed.
+
+    Raises:
+        AssertionError: naming the first point that left neither the old state nor the new one.
+    """
+    afresh(scenario, folder / "whole")
+    names = count(lambda: scenario.act(folder / "whole"))
+    wanted = scenario.final(folder / "whole")
+    shutil.rmtree(folder / "before", ignore_errors=True)
+    afresh(scenario, folder / "before")
+    passed = {}
+    for fault in FAULTS:
+        points = [k for k, name in enumerate(names, 1) if fault != "short" or name in ("write", "weights")]
+        for k in points:
+            shutil.rmtree(folder / "hit", ignore_errors=True)
+            shutil.copytree(folder / "before", folder / "hit")
+            try:
+                _endure_one(scenario, folder, fault, k, wanted)
+            except Exception as error:
+                raise AssertionError(
+                    f"{scenario.name}: {fault} at {k} of {len(names)} ({names[k - 1]}): {error}"
+                ) from error
+        passed[fault] = len(points)
+    return passed
+
+
+def _endure_one(scenario: Scenario, folder: Path, fault: Any, k: int, wanted: dict[str, bytes]) -> None:
+    hit = folder / "hit"
+    ended, text = suffer(fault, k, lambda: scenario.act(hit))
+    assert ended == "killed" if fault == "kill" else ended in ("failed", "done"), ended
+    assert text or ended != "failed", "an error without a word"
+    scenario.check(hit)
+    scenario.act(hit)
+    scenario.check(hit)
+    found = {name: data for name, data in scenario.final(hit).items() if not _left(name)}
+    assert found == wanted, sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+
+
+def _left(name: str) -> bool:
+    """Files that a kill left half-written: nobody reads them, and the next process at work on the run removes them."""
+    return any(part.startswith(".") and part.endswith(".part") for part in Path(name).parts)
