@@ -22,6 +22,7 @@ from luthier.core.config import Config, load_yaml, with_overrides
 from luthier.core.errors import ConfigError, LuthierError, RunError
 from luthier.core.listener import Listener, SilentListener
 from luthier.core.run import RunDirectory
+from luthier.core.sealed import SEAL
 from luthier.core.stages import config_class, recipe_of, run_stage
 from luthier.core.stopping import StopFlag
 from luthier.handle import Run
@@ -70,13 +71,15 @@ def start(
         run_stage(stage, recipe, directory)
     except (LuthierError, OSError) as error:
         if directory.made_something:
-            error.add_note(
-                f"What was done is kept in {directory.path}; luthier resume {directory.path} goes on with it."
-            )
+            error.add_note(_kept(directory))
         raise
     finally:
         directory.settle()
     return Run(directory)
+
+
+def _kept(run: RunDirectory) -> str:
+    return f"What was done is kept in {run.path}; luthier resume {run.path} goes on with it."
 
 
 def resume(run: str | Path, *, listener: Listener | None = None, stop: StopFlag | None = None) -> Run:
@@ -91,7 +94,11 @@ def resume(run: str | Path, *, listener: Listener | None = None, stop: StopFlag 
         return Run(directory)
     directory.listener.say(f"Going on with `{directory.path}` ({stage}).")
     with _begun_elsewhere(directory.path):
-        run_stage(stage, recipe_of(directory), directory)
+        try:
+            run_stage(stage, recipe_of(directory), directory)
+        except OSError as error:
+            error.add_note(_kept(directory))
+            raise
     directory.settle()
     return Run(directory)
 
@@ -356,7 +363,10 @@ def merge(run: str | Path, folder: str | Path | None = None) -> Path:
         raise RunError(f"{directory.path} has no adapter to merge.")
     target = Path(folder) if folder else directory.path / "merged"
     with reading_weights(find_model(str(directory.path / "adapter"))):
-        return merge_adapter(directory.path / "adapter", target)
+        merged = merge_adapter(directory.path / "adapter", target)
+    if merged.parent == directory.path:
+        directory.files.record(f"{merged.name}/{SEAL}", (merged / SEAL).read_bytes())
+    return merged
 
 
 def data_section(data: str | Path, read: dict[str, Any] | None, kind: str | None, seed: int) -> dict[str, Any]:

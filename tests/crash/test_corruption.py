@@ -26,8 +26,11 @@ from luthier.training import checkpoints
 
 
 @pytest.fixture(scope="module")
-def gathered(tuned: Path, taught: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return gather(tmp_path_factory.mktemp("gathered"), tuned, taught)
+def gathered(tuned: Path, files: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gathered")
+    settings = ("adapter.method=full", "training.epochs=1", "compare_before=false", "batch.sequences=16")
+    done("tune", files / "labels.csv", "-m", model, "--run", folder / "made", *settings)
+    return gather(folder, tuned, folder / "made")
 
 
 def test_what_is_damaged_is_refused_by_name_or_made_again(gathered: Path) -> None:
@@ -91,8 +94,7 @@ def test_a_flipped_note_of_the_best_checkpoint_does_not_delete_it(gathered: Path
     note = tmp_path / "checkpoints" / "best.json"
     note.write_text(note.read_text().replace("00000005", "00000007"))
     with pytest.raises(GuardError, match=r"best\.json is broken, so nobody knows .* not as it was written"):
-        for step in (15, 20):
-            save(tmp_path, step)
+        save(tmp_path, 15)
     assert (tmp_path / "checkpoints" / "step-00000005").is_dir()
 
 
@@ -180,9 +182,7 @@ def test_a_step_that_is_damaged_is_made_again_once_it_is_deleted(place: Path) ->
     file = run.path / "steps" / "plan.json"
     run.once("plan", lambda: [1, 2, 3])
     file.write_text("[1, 2, 4]\n")
-    with pytest.raises(
-        RunError, match=r"steps/plan\.json is not .* or delete it, and luthier resume run makes it again"
-    ):
+    with pytest.raises(RunError, match=r"plan\.json is not .* or delete it, and luthier resume .* makes it again"):
         run.once("plan", lambda: [0])
     file.unlink()
     assert run.once("plan", lambda: [0]) == [0]
@@ -214,7 +214,7 @@ def test_a_run_of_an_earlier_version_has_no_record_and_is_read(place: Path) -> N
     run = RunDirectory.create(place / "run", "tune", DataConfig(path="rows.csv"))
     (run.path / "checksums.jsonl").unlink()
     with pytest.raises(RunError, match=r"checksums\.jsonl is missing\. Put the file back"):
-        run.status
+        assert run.status
     manifest = json.loads((run.path / "manifest.json").read_text())
     del manifest["record"]
     (run.path / "manifest.json").write_text(json.dumps(manifest))

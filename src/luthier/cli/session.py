@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -56,7 +57,23 @@ def perform(as_json: bool, work: Callable[[ConsoleListener, StopFlag], Any], *, 
         typer.echo(f"Stopped: nobody reads the output any more. {closed}", err=True)
         raise typer.Exit(STOPPED) from None
     except OSError as error:
-        raise _failed(error, f"{error.strerror or error}" + f": {error.filename}" * bool(error.filename)) from None
+        place = f": {error.filename}" * bool(error.filename)
+        raise _failed(error, f"{error.strerror or error}{place}{advice(error)}") from None
+
+
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
+_CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def advice(error: OSError) -> str:
+    """Say what to do about an error of the disk, as an addition to a sentence; empty where nothing is known."""
+    if error.errno in _FULL:
+        return ". The disk is full, or what you may use of it: free some space (luthier runs says what runs take)."
+    if error.errno in _CLOSED:
+        return ". It cannot be written there: make the folder writable, or choose another with --run DIR."
+    if error.errno == errno.EIO:
+        return ". The disk did not do what it was told: it may be failing. Copy what you need to another one."
+    return ""
 
 
 def _failed(error: Exception, text: str) -> typer.Exit:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.core.errors import LuthierError, RunError, unknown_name
+from luthier.core.files import remove_staged
 from luthier.core.run import RunDirectory
 
 _FORGOTTEN = ("adapter", "model", "checkpoints")
@@ -113,9 +114,12 @@ def _with_foundations(children: dict[str, RunDirectory], kept: set[str]) -> set[
 
 
 def _forget_weights(run: RunDirectory) -> int:
-    freed = sum(_remove(run.path / name) for name in _FORGOTTEN if (run.path / name).is_dir())
-    if freed:
-        run.update(forgotten_bytes=run.manifest.get("forgotten_bytes", 0) + freed)
+    remove_staged(run.path)  # what a kill left of an earlier removal
+    folders = [run.path / name for name in _FORGOTTEN if (run.path / name).is_dir()]
+    if freed := sum(map(disk_use, folders)):  # said before it is done: then it is known to be gone
+        run.update(forgotten_bytes=max(run.manifest.get("forgotten_bytes", 0), freed))
+    for folder in folders:
+        _remove(folder)
     return freed
 
 

@@ -111,6 +111,20 @@ def require_same_data(run: RunDirectory, path: str, digest: str) -> None:
         )
 
 
+def require_same_model(run: RunDirectory, digest: str) -> None:
+    """Refuse to go on with a run on other weights than it began with.
+
+    Raises:
+        RunError: with both digests.
+    """
+    before = run.manifest.get("model", {}).get("digest", digest)
+    if before != digest:
+        raise RunError(
+            f"The model of {run.path} has changed since the run began (digest {before[:12]}, now {digest[:12]}): going on "
+            "would mix two models. Put its files back, or start a new run."
+        )
+
+
 def _store(run: RunDirectory, dataset: Dataset, parts: Parts) -> None:
     """Keep the rows as they were, and those that were left out."""
     names: tuple[PartName, ...] = ("tune", "choose", "confirm")

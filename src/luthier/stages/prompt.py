@@ -20,7 +20,7 @@ from luthier.evaluation.statistics import Scores
 from luthier.models.cost import forget_peak_memory, peak_memory_bytes
 from luthier.models.source import DEFAULT_MODEL
 from luthier.prompting.format_instruction import constraint_for, format_instruction
-from luthier.stages.material import DataConfig, Lengths, Material, measure_lengths, read_material
+from luthier.stages.material import DataConfig, Lengths, Material, measure_lengths, read_material, require_same_model
 
 
 class Config(config.Config):
@@ -43,6 +43,7 @@ def run(config: Config, run: RunDirectory) -> None:
     material = read_material(config.data, run)
     named = run.named_run(config.model)
     model = open_model(str(named.path) if named else config.model, config.precision, run.listener)
+    require_same_model(run, model.loaded.digest)
     lengths = measure_lengths(model.renderer, material.parts)
     strategy = strategy_for(_settings(config, material, lengths, run.listener), model, material.parts.tune)
     run.update(

@@ -59,9 +59,9 @@ def _bake_off(config: Config, run: RunDirectory) -> None:
         watch.save()
     found = Findings(material, plan, tuple(entries), choice, proof, watch.seconds())
     write_reports(run, config, found)
-    run.finish(proof.to_json() | {"earlier_looks": looks_at_confirm(earlier)})
-    if config.keep == "winner":
+    if config.keep == "winner":  # before the end: a run that is killed in between goes on with it
         forget_losers(run, {entry.run.path.name for entry in (choice.winner, choice.tuned) if entry is not None})
+    run.finish(proof.to_json() | {"earlier_looks": looks_at_confirm(earlier)})
 
 
 def show_what_would_be_tried(config: Config, run: RunDirectory) -> Plan:

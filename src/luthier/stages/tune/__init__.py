@@ -31,7 +31,7 @@ from luthier.objectives import OBJECTIVES
 from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
 from luthier.reporting.inline import escape
 from luthier.stages.guards import WeightWatch, render_parts
-from luthier.stages.material import Material, measure_lengths, read_material
+from luthier.stages.material import Material, measure_lengths, read_material, require_same_model
 from luthier.stages.tune.recipe import Config, Outcome
 from luthier.stages.tune.report import announce, write_reports
 from luthier.training.checkpoints import Checkpoints
@@ -63,6 +63,7 @@ def run(config: Config, run: RunDirectory) -> None:
 
     with reading_weights(source):
         model = load_model(source, precision=config.precision, masters=method.masters)
+    require_same_model(run, model.digest)
     renderer = Renderer(model.tokenizer, model.facts.context, config.data.thoughts == "train")
     rendered = render_parts(renderer, material.parts)
     lengths = measure_lengths(renderer, material.parts)
