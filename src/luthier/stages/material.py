@@ -120,8 +120,8 @@ def require_same_model(run: RunDirectory, digest: str) -> None:
     before = run.manifest.get("model", {}).get("digest", digest)
     if before != digest:
         raise RunError(
-            f"The model of {run.path} has changed since the run began (digest {before[:12]}, now {digest[:12]}): going on "
-            "would mix two models. Put its files back, or start a new run."
+            f"The model of {run.path} has changed since the run began (digest {before[:12]}, now {digest[:12]}): "
+            "going on would mix two models. Put its files back, or start a new run."
         )
 
 

@@ -63,9 +63,9 @@ def cross_validate(config: Config, run: RunDirectory) -> None:
     write_fold_reports(
         run, config, FoldsFound(material, tuple(parts), plan, tuple(folds), proof, final, watch.seconds())
     )
-    run.finish(proof.to_json(folds, material.task.metric) | {"earlier_looks": looks_at_confirm(earlier)})
     if config.keep == "winner":
         forget_losers(run, final.kept)
+    run.finish(proof.to_json(folds, material.task.metric) | {"earlier_looks": looks_at_confirm(earlier)})
 
 
 def show_folds_that_would_be_tried(config: Config, run: RunDirectory) -> Plan:
