@@ -4,8 +4,9 @@
     python benchmarks/crash_safety/run.py --real     # also ten kills with the built-in model
     python benchmarks/crash_safety/run.py --report   # only RESULTS.md, from the results that are there
 
-Three questions. Every operation on files of a save fails in turn: is the old state or the new one there? Runs are killed at
-random moments and resumed: do they end with the bytes of the run that was not? Files are damaged: is any of them loaded?
+Three questions. Every operation on files of a save fails in turn: is the old state or the new one there? Runs are
+killed at random moments and resumed: do they end with the bytes of the run that was not? Files are damaged: is any
+loaded?
 """
 
 from __future__ import annotations
@@ -75,9 +76,8 @@ def main() -> None:
             write_json(path, (points if part == "points" else corrupt)(options.work))
     names = ("points", *KILLS, "corruptions")
     results = {n: read_json(p) for n in names if (p := HERE / "results" / f"{n}.json").exists()}
-    (HERE / "RESULTS.md").write_text(
-        render(results, {name: case["kills"] for name, case in KILLS.items()}, CORRUPTIONS)
-    )
+    page = render(results, {name: case["kills"] for name, case in KILLS.items()})
+    (HERE / "RESULTS.md").write_text(page, encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------------------ every operation
@@ -142,7 +142,7 @@ def kill(name: str, work: Path, path: Path, most: int | None) -> None:
 
 
 def _whole_runs(forks: Any, command: list[str], folder: Path) -> dict[str, Any]:
-    """Run twice without interruption: the seconds of the first, and what differs between the two, which is a baseline."""
+    """Run twice without interruption: the seconds of the first, and what differs between the two."""
     seconds = {}
     for name in ("whole", "again"):
         place = folder / name
