@@ -40,10 +40,11 @@ def picture(plot: LinePlot) -> str:
     inner = _HOVER.sub("", line_plot(plot, WIDTH - 2 * _MARGIN))  # an image shows no hover texts
     height = float(re.search(r'height="([\d.]+)"', inner)[1])  # type: ignore[index]
     legend = _LEGEND if len(plot.series) > 1 else 0.0
-    parts = [tag("style", _style()), tag("rect", width=WIDTH, height=height + legend + 2 * _MARGIN, rx=8, class_="card")]
+    whole = height + legend + 2 * _MARGIN
+    parts = [tag("style", _style()), tag("rect", width=WIDTH, height=whole, rx=8, class_="card")]
     parts += [_legend(plot)] if legend else []
     parts.append(inner.replace("<svg ", f'<svg x="{_MARGIN:g}" y="{_MARGIN + legend:g}" ', 1))
-    box = f"0 0 {WIDTH:g} {height + legend + 2 * _MARGIN:g}"
+    box = f"0 0 {WIDTH:g} {whole:g}"
     return tag("svg", "".join(parts), xmlns="http://www.w3.org/2000/svg", viewBox=box) + "\n"
 
 

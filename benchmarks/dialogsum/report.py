@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,7 +68,7 @@ def _how_scored() -> str:
 
 def _asked(lora: Result, found: Sequence[Comparison]) -> str:
     rouge1, precision = found
-    times, gain = precision.candidate_value / precision.base_value, rouge1.interval
+    times, gain = precision.candidate_value / (precision.base_value or math.nan), rouge1.interval
     taken = sum(lora["seconds"].values())
     lines = [
         (f"ROUGE-1 F up by at least {GAIN}", f"{_signed(gain.value)} {_limits(gain)}", gain.value >= GAIN),
@@ -161,8 +162,8 @@ def _meaning(
         alike = all(one.verdict == "not shown" for one in found)
         said = "which of the two is better is not shown by these dialogues" if alike else _verdicts(found)
         lines.append(f"- Full tuning against LoRA, paired: {said}.")
-    if "lora" in scores:
-        before, after = answerers["base"]["words"], answerers["lora"]["words"]
+    before, after = answerers["base"]["words"], answerers["lora"]["words"]
+    if after < before:
         value = scores["base"].value(PRECISION), scores["lora"].value(PRECISION)
         lines.append(
             f"- Precision rewards short answers: it went from {value[0]:.3f} to {value[1]:.3f} while answers went from "
