@@ -46,7 +46,7 @@ def plots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def differs(one: str, other: str) -> str:
-    """Return where two drawings differ: in a word, or in a number by more than another processor's rounding explains."""
+    """Return where two drawings differ: in a word, or in a number by more than rounding elsewhere explains."""
     one, other = (_TOO_LARGE.sub("", drawing) for drawing in (one, other))
     words = zip(_NUMBER.split(one), _NUMBER.split(other), strict=False)
     if changed := next((f"{a!r}, {b!r}" for a, b in words if a != b), ""):
