@@ -8,8 +8,8 @@
 The data set is not part of the repository (CC BY-NC-SA 4.0); it is read from DATA/dialogsum, the files train.jsonl,
 validation.jsonl and test.jsonl. All settings were fixed before any score on a test dialogue was seen: Luthier's
 defaults, but for one epoch, one validation and micro-batches of 1,024 tokens. The draw has 290,813 tokens. At 330 to
-500 tokens a second, as with bf16 on two cores, an epoch takes 10 to 15 minutes, so that one fits into 25 minutes and two
-might not; without bf16, at about 200 a second, one takes all of them.
+500 tokens a second, as with bf16 on two cores, an epoch takes 10 to 15 minutes: one fits into 25 minutes, two might
+not. Without bf16, at about 200 a second, one takes all of them.
 """
 
 from __future__ import annotations
