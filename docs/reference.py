@@ -1,4 +1,5 @@
-"""Writes what follows from the code in the docs: commands, recipes, metrics, models, sizes, and the notebook's page.
+"""Writes what follows from the code in the docs: commands, recipes, metrics, models, sizes, the notebook's page; and
+what a benchmark found where a page tells it.
 
     python docs/reference.py            # rewrites what stands between <!-- generated: NAME --> and <!-- end -->
 
@@ -289,6 +290,28 @@ def notebook(name: str) -> str:
     )
 
 
+def curse() -> str:
+    """Return what the benchmark of the winner's curse found: the claims of real runs against rows kept aside."""
+    import importlib.util
+    import json
+    import sys
+
+    folder = DOCS.parent / "benchmarks" / "winners_curse"
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "results").glob("*.json"))]
+    if not results:
+        return "(Not measured yet.)"
+    spec = importlib.util.spec_from_file_location("winners_curse_report", folder / "report.py")
+    assert spec is not None
+    assert spec.loader is not None
+    report = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(folder.parent))  # its report takes its tables from `shared`, beside it
+    try:
+        spec.loader.exec_module(report)
+    finally:
+        sys.path.remove(str(folder.parent))
+    return str(report.summary(results))
+
+
 _MAKERS: dict[str, Callable[..., str]] = {
     "commands": commands,
     "reading": reading_options,
@@ -301,6 +324,7 @@ _MAKERS: dict[str, Callable[..., str]] = {
     "packing": packing,
     "engine": engine,
     "notebook": notebook,
+    "curse": curse,
 }
 
 

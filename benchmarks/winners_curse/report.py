@@ -66,11 +66,12 @@ def render(results: Mapping[str, Result], planned: int, settings: Mapping[str, A
     if not results:
         return "\n".join(parts).rstrip() + "\n"
     machine = next(iter(results.values()))["machine"]
-    parts += [_summary(list(results.values())), "", _runs(results), "", sentence(machine)]
+    parts += [summary(list(results.values())), "", _runs(results), "", sentence(machine)]
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _summary(results: Sequence[Result]) -> str:
+def summary(results: Sequence[Result]) -> str:
+    """Return what the runs say together, in three sentences; `docs/proof.md` tells them too."""
     lines = []
     for part, meaning in (("confirm", "claimed (on rows to confirm)"), ("choose", "that chose it (on rows to choose)")):
         value, low, high = mean_interval([gap(result, part) for result in results])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from scipy.stats import binom
 
 from luthier.evaluation.retention import questions
 from luthier.evaluation.statistics.shares import paired_share_interval
+from luthier.evaluation.statistics.significance import mcnemar_mid_p
 
 PAGE = text_of(DOCS / "proof.md")
 PROSE = " ".join(PAGE.split())
@@ -75,6 +77,46 @@ def test_the_winners_curse_is_computed() -> None:
     expected = float((1 - best[:-1]).sum()) / 70  # the mean is the sum of P(more than k)
     assert "eight candidates that would all be right on 60 % of rows" in PROSE
     assert f"on 70 rows to choose, the best of them scores {100 * expected:.0f} % on average" in PROSE
+
+
+def false_alarms(copies: int, clusters: int = 80, differing: float = 0.2) -> float:
+    """Return how often two equal answerers are called different if each cluster counts as so many rows of its own."""
+    total = 0.0
+    for differ in range(42):  # of 80, with 16 expected: more than 7 standard deviations
+        called = [mcnemar_mid_p(copies * won, copies * (differ - won)) <= 0.05 for won in range(differ + 1)]
+        chances = binom.pmf(np.arange(differ + 1), differ, 0.5)
+        total += float(binom.pmf(differ, clusters, differing) * chances @ np.array(called))
+    return total
+
+
+def test_the_price_of_forgotten_clusters_is_computed() -> None:
+    assert false_alarms(1) == pytest.approx(0.05, abs=0.01)
+    assert f"one by one would call them different in {100 * false_alarms(5):.0f} % of cases" in PROSE
+    found = [r for r in results("false")["rows"] if r["kind"] == KINDS[2]]
+    share = percent(sum(r["better"] + r["worse"] for r in found), sum(r["trials"] for r in found))
+    assert f"With the clusters named it came out in {share} of our own" in PROSE
+
+
+def shown_as_good(rows: int, differing: float, margin: float = 0.05) -> float:
+    """Return how often two equal answerers are shown to be as good as each other within the margin."""
+    total = 0.0
+    low, high = (int(binom.ppf(p, rows, differing)) for p in (1e-6, 1 - 1e-6))
+    for changed in range(low, high + 1):
+
+        def misses(lost: int, changed: int = changed) -> bool:
+            return paired_share_interval(changed - lost, lost, rows)[0] <= -margin
+
+        first = bisect_left(range(changed + 1), True, key=misses)  # as many gained miss on the other side
+        inside = binom.cdf(first - 1, changed, 0.5) - binom.cdf(changed - first, changed, 0.5)
+        total += float(binom.pmf(changed, rows, differing) * max(0.0, inside))
+    return total
+
+
+@pytest.mark.parametrize("rows", [200, 500, 1000])
+def test_how_often_equals_are_shown_to_be_as_good_is_computed(rows: int) -> None:
+    shares = [f"{100 * shown_as_good(rows, differing):.0f} %" for differing in (0.05, 0.1, 0.2)]
+    table = PAGE[PAGE.index("## Margins") : PAGE.index("## Forgetting")]
+    assert f"| {rows:,} | {' | '.join(shares)} |" in table
 
 
 @cache

@@ -10,7 +10,7 @@ from pages import DOCS, README, all_pages, blocks
 from luthier.core.run import RunDirectory
 
 PAGES = {"python.md": (DOCS / "python.md", 10), "README.md": (README, 1)}
-RUN_ELSEWHERE = {"data.md", "notebook.md"}  # in tests/unit/data, in test_notebook.py
+RUN_ELSEWHERE = {"data.md", "notebook.md", "terms.md"}  # in tests/unit/data, test_notebook.py, test_terms.py
 
 
 @pytest.mark.parametrize("name", PAGES)
