@@ -143,17 +143,37 @@ def open_judge(config: JudgeConfig, precision: str = "auto", listener: Listener 
     return judge
 
 
-def kinship(judge: LanguageModel, answerer: Any) -> str:
-    """Say how a judge is related to what it judges; empty where it is not, or where that is not known.
+@dataclass(frozen=True)
+class Kin:
+    """What tells whether a judge is related to one that answered: identity, and digest of the base's weights."""
 
-    Models prefer their own answers (Zheng et al. 2023, section 3.3; Panickssery et al. 2024, arXiv:2404.13076).
+    name: str
+    identity: str
+    base: str | None
+
+    @classmethod
+    def of(cls, name: str, answerer: Any) -> Kin | None:
+        """Describe an answerer; None for one without a language model, or of which it is not known."""
+        model = getattr(answerer, "model", None)
+        if model is None:
+            return None
+        return cls(name, model.identity, getattr(getattr(model, "loaded", None), "digest", None))
+
+
+def kinship(judge: Judge, answered: Sequence[Kin | None]) -> list[str]:
+    """Say how a judge is related to those it judges; nothing where it is not, or where that is not known.
+
+    Models prefer their own answers: Zheng et al. 2023, section 3.3; Panickssery et al. 2024, arXiv:2404.13076.
     """
-    model = getattr(answerer, "model", None)
-    if model is None:
-        return ""
-    if model.identity == judge.identity:
-        return "The judge is the model that answered: models prefer their own answers. Take another one."
-    own, other = (getattr(getattr(one, "loaded", None), "digest", None) for one in (judge, model))
-    if own is not None and own == other:
-        return "The judge has the same base model as one that answered: models prefer answers like their own."
-    return ""
+    own = Kin.of(judge.name, judge)
+    said = []
+    for kin in answered:
+        if kin is None or own is None:
+            continue
+        if kin.identity == own.identity:
+            said.append(f"The judge is the model that answers as {kin.name}: models prefer their own answers. "
+                        "Take another judge.")  # fmt: skip
+        elif kin.base is not None and kin.base == own.base:
+            said.append(f"The judge has the same base model as {kin.name}: models prefer answers like their own. "
+                        "Take another judge.")  # fmt: skip
+    return said
