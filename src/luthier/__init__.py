@@ -28,8 +28,8 @@ __version__ = "0.1.0"
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 _PUBLIC = (
-    "Run", "adapt", "answer", "clean", "compare", "compare_judged", "evaluate", "judge", "load", "merge", "resume", "runs",
-    "tune",
+    "Run", "adapt", "answer", "clean", "compare", "compare_judged", "evaluate", "judge", "load", "merge", "resume",
+    "runs", "tune",
 )  # fmt: skip
 
 if TYPE_CHECKING:
