@@ -10,7 +10,7 @@ import pytest
 from luthier.core.types import Answer, Completion, Constraint, Example, Message, Request, user
 from luthier.evaluation.judges.asking import Choice, read_choice, to_judge
 from luthier.evaluation.judges.grading import Grading
-from luthier.evaluation.judges.pairwise import Pairwise, PairVerdict
+from luthier.evaluation.judges.pairwise import PairVerdict, Pairwise
 from luthier.evaluation.judges.rubric import Criterion, Rubric, Scale
 from luthier.generation.drive import drive
 from luthier.testing import ScriptedLanguageModel

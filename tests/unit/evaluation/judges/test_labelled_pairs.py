@@ -52,9 +52,9 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
     assert [pair.label for pair in found] == ["first", "second"]
     with pytest.raises(DataError, match=r"no two columns with answers.*Name them with --first and --second"):
         pairs_of(tmp_path, rows)
-    with pytest.raises(ConfigError, match="has no column 'hers'. It has prompt, ours, theirs, who"):
+    with pytest.raises(ConfigError, match=r"has no column 'hers'. It has prompt, ours, theirs, who"):
         pairs_of(tmp_path, rows, first="ours", second="hers")
-    with pytest.raises(DataError, match="no column that says which answer is better.*Name it with --label"):
+    with pytest.raises(DataError, match=r"no column that says which answer is better.*Name it with --label"):
         pairs_of(tmp_path, rows, first="ours", second="theirs")
 
 
@@ -81,7 +81,7 @@ def test_ranked_completions_may_tie(tmp_path: Path) -> None:
 
 
 def test_labels_that_may_mean_two_things_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="0 may mean a tie or the first answer. Write first, second and tie"):
+    with pytest.raises(DataError, match=r"0 may mean a tie or the first answer. Write first, second and tie"):
         pairs_of(tmp_path, [row(0), row(1)])
     with pytest.raises(DataError, match=r"1 of 2 rows have no label(.|\n)*'label' is 'maybe'; expected 1, 2 or tie"):
         pairs_of(tmp_path, [row("1"), row("maybe")])
