@@ -60,7 +60,7 @@ def run(config: Config, run: RunDirectory) -> None:
     said, place = _said(judge, pairs, config.by, run)
     agreement = Agreement.of(people, said, codes)
     among = AmongPeople.of([pair.annotators for pair in pairs])
-    blocks = [
+    blocks: list[Block] = [
         Row("judge", f"{escape(judge.name)}, by {config.by}, {rubric_sentence(judge.rubric)}"),
         _table(agreement),
         Row("agreement", _agreement_lines(agreement, among)),
@@ -70,7 +70,7 @@ def run(config: Config, run: RunDirectory) -> None:
     ]
     for block in blocks:
         run.listener.show(block)
-    shown: list[Block] = [*blocks, *reproduce(run)]
+    shown = [*blocks, *reproduce(run)]
     write_html(run.path / "report.html", f"Does {config.judge.model} agree with people?", shown, glossary=GLOSSARY)
     run.listener.show(Row("report", f"`{escape(str(run.path / 'report.html'))}`"))
     run.finish(_to_json(judge, config, agreement, among, place))

@@ -112,7 +112,9 @@ class Agreement:
         rows = confusion(people, judge)
         raw, kappa, decided = (score_interval(m, rows, codes) for m in (RawAgreement(), Kappa(), Decided()))
         counts = rows.sum(axis=0).reshape(_K, _K).astype(int)
-        table = {a: {b: int(counts[i, j]) for j, b in enumerate(OUTCOMES)} for i, a in enumerate(OUTCOMES)}
+        table: dict[str, Mapping[str, int]] = {}
+        for i, said_by_people in enumerate(OUTCOMES):
+            table[said_by_people] = {str(said): int(counts[i, j]) for j, said in enumerate(OUTCOMES)}
         commonest = float(counts.sum(axis=1).max() / len(people))
         return cls(raw, kappa, decided, int(counts[:2, :2].sum()), commonest, table)
 

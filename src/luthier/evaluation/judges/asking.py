@@ -57,7 +57,7 @@ def choose_each(
     The labels are scored as continuations. A model that cannot score generates instead, held to the labels, so that
     every verdict can be read.
     """
-    conversations = [(Message("user", prompt),) for prompt in prompts]
+    conversations: list[tuple[Message, ...]] = [(Message("user", prompt),) for prompt in prompts]
     if rubric.explain_tokens:
         asked = [
             (Message("user", f"{prompt}\n\nFirst explain your judgement; do not give it yet."),) for prompt in prompts

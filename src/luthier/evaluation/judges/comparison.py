@@ -129,8 +129,10 @@ def compare_by_verdicts(
     found = compare(base, candidate, "win_rate", margin=doubled, resamples=resamples, seed=seed)
     outcomes = [verdict.outcome for verdict in verdicts]
     return JudgedComparison(
-        found,
-        *(outcomes.count(outcome) for outcome in ("second", "first", "tie")),  # type: ignore[arg-type]
+        comparison=found,
+        won=outcomes.count("second"),
+        lost=outcomes.count("first"),
+        tied=outcomes.count("tie"),
         length=length_controlled(points(verdicts), lengths, base.codes, resamples=resamples, seed=seed),
         place=PlaceBias.of(verdicts),
     )

@@ -28,7 +28,9 @@ _SAID: Mapping[str, Outcome] = {
     **dict.fromkeys(("1", "first", "a", "model_a", "left"), "first"),
     **dict.fromkeys(("2", "second", "b", "model_b", "right"), "second"),
     **dict.fromkeys(("0", "tie", "both", "neither", "equal", "draw", "c", "tie_(bothbad)"), "tie"),
-}  # type: ignore[dict-item]
+}
+
+_TURNED: Mapping[Outcome, Outcome] = {"first": "second", "second": "first", "tie": "tie"}
 
 
 class PairColumns(Config):
@@ -155,17 +157,15 @@ def _preferences(dataset: Dataset) -> list[LabelledPair]:
     pairs = []
     for example in dataset.examples:
         row = PREFERENCE.ranked(example.fields, dataset.mapping.prompt)
-        if len(row.completions) != 2 or None in row.ranks:
+        ranks = [rank for rank in row.ranks if rank is not None]
+        if len(row.completions) != 2 or len(ranks) != 2:
             raise DataError(
-                f"{dataset.source}: line {example.line} ranks {len(row.completions)} completion(s); pairs have two, "
-                "both ranked."
+                f"{dataset.source}: line {example.line} ranks {len(ranks)} of {len(row.completions)} completion(s); "
+                "pairs have two, both ranked."
             )
-        better: Outcome = (
-            "tie" if row.ranks[0] == row.ranks[1] else "first" if row.ranks[0] < row.ranks[1] else "second"
-        )  # type: ignore[operator]
+        better: Outcome = "tie" if ranks[0] == ranks[1] else "first" if ranks[0] < ranks[1] else "second"
         one, other = row.completions
         if int(sha256_text(example.id)[:8], 16) % 2:
-            one, other = other, one
-            better = {"first": "second", "second": "first", "tie": "tie"}[better]  # type: ignore[assignment]
+            one, other, better = other, one, _TURNED[better]
         pairs.append(LabelledPair(_question(example), (one, other), better))
     return pairs

@@ -48,7 +48,9 @@ class PairVerdict:
     @property
     def place(self) -> Literal["A", "B", ""]:
         """The place that was preferred in both orders, whichever answer stood there; empty if none was."""
-        return {("first", "second"): "A", ("second", "first"): "B"}.get(self.orders, "")  # type: ignore[call-overload]
+        if self.orders == ("first", "second"):
+            return "A"
+        return "B" if self.orders == ("second", "first") else ""
 
     @classmethod
     def of(cls, verdict: Answer) -> PairVerdict:
