@@ -49,7 +49,7 @@ def _row(found: Mapping[str, Any]) -> list[str]:
 
 def _conclusion(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Say which judges agree better than chance, and what people reach."""
-    shown = [name for name, found in results.items() if found["agreement"]["kappa"]["low"] > 0]
+    shown = [name for name, found in results.items() if found["agreement"]["shown"]]
     chance = [name for name in results if name not in shown]
     lines = []
     if chance:

@@ -154,7 +154,8 @@ def test_compare_by_a_judge(place: Path, model: Path, rubric: Path) -> None:
 
 
 def test_models_are_answered_for_and_their_kin_is_named(place: Path, model: Path, tuned: Path, rubric: Path) -> None:
-    arguments = ("compare", model, tuned, "--data", questions(place, 3), "--judge", model, "--rubric", rubric)
+    rows = write_lines(place / "rows.jsonl", [{"id": f"q{i}", "text": f"red fox {i}"} for i in range(3)])
+    arguments = ("compare", model, tuned, "--data", rows, "--judge", model, "--rubric", rubric)
     said = done(*arguments, "--run", "run").said
     assert f"The judge is the model that answers as {model}" in said
     assert f"The judge has the same base model as {tuned}" in said

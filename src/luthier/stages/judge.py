@@ -126,7 +126,7 @@ def _agreement_lines(agreement: Agreement, among: AmongPeople | None) -> list[st
 
 def _verdict(agreement: Agreement) -> str:
     if warning := agreement.warning():
-        return f"**{warning}** (kappa {_number(agreement.kappa)})."
+        return f"**{warning}** (kappa {_number(agreement.kappa)}; paired test p = {agreement.p_value:.3f})."
     return (
         f"This judge agrees with people better than chance (kappa {_number(agreement.kappa)}), on pairs like these. "
         "Whether that is enough is for you to say: compare it with people among themselves."

@@ -4,6 +4,10 @@ Cohen 1960, "A Coefficient of Agreement for Nominal Scales": with the share of p
 the share p_e on which they would if each drew from its own frequencies,
 
     kappa = (p_o - p_e) / (1 - p_e)        1: always the same; 0: no better than chance
+
+Better than chance is shown where the interval of kappa lies above 0 and a paired test agrees: on how many pairs the
+judge prefers the answer that people prefer, against how many the other one, by question. Of a judge that nearly always
+says tie, a handful of lucky pairs would be enough for the interval; it is not for the test.
 """
 
 from __future__ import annotations
@@ -17,10 +21,13 @@ import numpy as np
 
 from luthier.core.types import Example
 from luthier.evaluation.judges.pairwise import OUTCOMES, Outcome
+from luthier.evaluation.judges.win_rate import WinRate
 from luthier.evaluation.statistics.intervals import Interval, score_interval
 from luthier.evaluation.statistics.resampling import Floats, Integers
+from luthier.evaluation.statistics.significance import paired_p_value
 
 _K = len(OUTCOMES)
+_ALPHA = 0.05
 
 
 class _OfTables:
@@ -95,6 +102,7 @@ class Agreement:
         raw, kappa: Over all pairs, ties included.
         decided: Of the pairs on which neither says tie.
         both_decide: How many these are.
+        p_value: Of the paired test on these, same answer against the other one, by cluster.
         commonest: Share that always giving people's commonest label would agree on.
         table: Counts: people's label -> judge's label -> pairs.
     """
@@ -103,6 +111,7 @@ class Agreement:
     kappa: Interval
     decided: Interval
     both_decide: int
+    p_value: float
     commonest: float
     table: Mapping[str, Mapping[str, int]]
 
@@ -116,12 +125,15 @@ class Agreement:
         for i, said_by_people in enumerate(OUTCOMES):
             table[said_by_people] = {str(said): int(counts[i, j]) for j, said in enumerate(OUTCOMES)}
         commonest = float(counts.sum(axis=1).max() / len(people))
-        return cls(raw, kappa, decided, int(counts[:2, :2].sum()), commonest, table)
+        cells = rows.reshape(-1, _K, _K)
+        same, other = (cells[:, 0, i] + cells[:, 1, 1 - i] for i in (0, 1))
+        p_value, _ = paired_p_value(WinRate(), other[:, None], same[:, None], codes)
+        return cls(raw, kappa, decided, int(counts[:2, :2].sum()), p_value, commonest, table)
 
     @property
     def shown(self) -> bool:
-        """Whether it agrees better than chance: the interval of kappa lies above 0."""
-        return self.kappa.low > 0
+        """Whether it agrees better than chance: by the interval of kappa, and by the paired test."""
+        return self.kappa.low > 0 and self.p_value <= _ALPHA
 
     def warning(self) -> str:
         """Say that the judge must not be used, if so; else nothing."""
@@ -132,7 +144,8 @@ class Agreement:
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
         intervals = {name: getattr(self, name).to_json() for name in ("raw", "kappa", "decided")}
-        return {**intervals, "both_decide": self.both_decide, "commonest": self.commonest, "table": self.table}
+        figures = {name: getattr(self, name) for name in ("both_decide", "p_value", "commonest", "table", "shown")}
+        return {**intervals, **figures}
 
 
 @dataclass(frozen=True)

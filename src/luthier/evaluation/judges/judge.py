@@ -117,7 +117,7 @@ class Judge:
                 f"This judge's agreement with people was measured by {self.measured['by']} ({figures}), not by {by}: "
                 f"measure that too, with --by {by}."
             )
-        if agreement["kappa"]["low"] <= 0:
+        if not agreement["shown"]:
             return f"**This judge agrees with people no better than chance: do not decide by it** ({figures})."
         return f"This judge's agreement with people: {figures}."
 

@@ -50,6 +50,20 @@ def test_the_interval_of_kappa_says_whether_it_is_chance() -> None:
     assert (better.shown, better.warning()) == (True, "")
 
 
+def test_a_few_lucky_pairs_of_a_judge_that_says_tie_show_nothing() -> None:
+    people: list[Outcome] = ["first", "second"] * 100
+    judge: list[Outcome] = ["tie"] * 200
+    judge[0], judge[1], judge[3] = "first", "second", "second"
+    few = Agreement.of(people, judge, np.arange(200))
+    assert (few.both_decide, few.decided.value) == (3, 1.0)
+    assert few.p_value > 0.1
+    assert not few.shown
+    judge[20:40] = people[20:40]
+    assert Agreement.of(people, judge, np.arange(200)).shown
+    wrong: list[Outcome] = ["second", "first"] * 100
+    assert not Agreement.of(people, wrong, np.arange(200)).shown
+
+
 def test_pairs_of_one_question_count_together() -> None:
     people = [label for label in drawn(40, 0) for _ in range(5)]
     judge = [label for label in half_right(drawn(40, 0), 3) for _ in range(5)]
