@@ -218,3 +218,12 @@ def test_a_group_a_grade_and_a_rubric_need_what_they_need(place: Path, model: Pa
     assert "A judge compares single answerers" in group
     assert "needs a judge" in refused("evaluate", model, files / "labels.csv", "--metrics", "grade")
     assert "A rubric is for a judge" in refused("evaluate", model, files / "labels.csv", "--rubric", rubric)
+
+
+def test_a_judge_that_can_read_nothing_stops_the_run_and_leaves_no_verdicts(place: Path, model: Path) -> None:
+    rubric = place / "long.md"
+    rubric.write_text("Judge. " * 400, encoding="utf-8")  # more than the tiny model takes
+    a, b = two_answers_files(place, 3)
+    said = refused("compare", a, b, "--data", questions(place, 3), "--judge", model, "--rubric", rubric, "--run", "run")
+    assert "could judge none of 3 rows. The first: The prompt" in said
+    assert not list(Path("run/evaluation").glob("judged_*"))

@@ -114,7 +114,7 @@ def _agreement_lines(agreement: Agreement, among: AmongPeople | None) -> list[st
     ]
     if agreement.both_decide:
         lines.append(
-            f"where neither says tie ({agreement.both_decide:,} pairs): the same in {_percent(agreement.decided)}"
+            f"where neither says tie ({agreement.both_decide:,} of them): the same in {_percent(agreement.decided)}"
         )
     if among:
         lines.append(

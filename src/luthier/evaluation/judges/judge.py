@@ -22,6 +22,7 @@ from luthier.evaluation.judges.grading import Grading
 from luthier.evaluation.judges.pairwise import Pairwise
 from luthier.evaluation.judges.rubric import Rubric, read_rubric
 from luthier.evaluation.opening import open_model, require_there
+from luthier.reporting.inline import escape
 
 CHECK = "judge"
 """The stage that measures a judge; its runs can be named as judges."""
@@ -86,15 +87,17 @@ class Judge:
         The file's name holds a digest of judge, rubric and all that is judged: other answers are judged anew.
 
         Raises:
-            DataError: if not one could be judged.
+            DataError: if not one could be judged; the verdicts are removed, since they are of no use.
         """
         answerer = Prompted(self.model, by)
         texts = (text for example in asked for text in (example.id, *example.fields["answers"]))
         questions = (turn.content for example in asked for turn in example.messages)
         digest = sha256_text(answerer.identity, *texts, *questions)
-        verdicts = collect_answers(answerer, asked, run, f"judged_{name}_{digest[:12]}")
+        file = f"judged_{name}_{digest[:12]}"
+        verdicts = collect_answers(answerer, asked, run, file)
         failed = [verdict for verdict in verdicts if verdict.finish == "failed"]
         if failed and len(failed) == len(verdicts):
+            (run.path / "evaluation" / f"{file}.jsonl").unlink()
             raise DataError(
                 f"The judge {self.name} could judge none of {len(verdicts):,} rows. The first: {failed[0].text}"
             )
@@ -102,10 +105,11 @@ class Judge:
 
     def trust(self, by: str) -> str:
         """Say how far its agreement with people is known, for verdicts of one kind ("pairs" or "grades")."""
+        name = escape(self.name)
         if not self.measured:
             return (
-                f"How far this judge agrees with people was not measured: its verdicts are those of {self.name}, no "
-                f"more. Measure it: luthier judge {self.name} LABELLED_PAIRS --by {by}."
+                f"How far this judge agrees with people was not measured: its verdicts are the opinion of {name}, no "
+                f"more. Measure it: luthier judge {name} LABELLED_PAIRS --by {by}."
             )
         agreement = self.measured["agreement"]
         figures = (
