@@ -179,6 +179,8 @@ def _type(annotation: Any) -> str:
         return " or ".join(_type(part) for part in arguments)
     if origin is list:
         return f"list of {_type(arguments[0])}s"
+    if _section(annotation) is not None:
+        return "section"
     return "mapping" if origin is dict else names[annotation]
 
 
@@ -188,6 +190,8 @@ def _default(field: Any) -> str:
         return "required"
     if value is None or isinstance(value, bool):
         return f"`{str(value).lower().replace('none', 'null')}`"
+    if isinstance(value, list) and any(isinstance(entry, BaseModel) for entry in value):
+        return f"{len(value)} of Luthier's own"
     if isinstance(value, dict):
         return "`{" + ", ".join(f"{key}: {inner}" for key, inner in value.items()) + "}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`" if value != "" else "empty"

@@ -27,10 +27,27 @@ __version__ = "0.1.0"
 # gigabyte within a minute of training without a step becoming quicker. It reads this when torch first computes.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
-_PUBLIC = ("Run", "adapt", "answer", "clean", "compare", "evaluate", "load", "merge", "resume", "runs", "tune")
+_PUBLIC = (
+    "Run", "adapt", "answer", "clean", "compare", "compare_judged", "evaluate", "judge", "load", "merge", "resume",
+    "runs", "tune",
+)  # fmt: skip
 
 if TYPE_CHECKING:
-    from luthier.api import Run, adapt, answer, clean, compare, evaluate, load, merge, resume, runs, tune
+    from luthier.api import (
+        Run,
+        adapt,
+        answer,
+        clean,
+        compare,
+        compare_judged,
+        evaluate,
+        judge,
+        load,
+        merge,
+        resume,
+        runs,
+        tune,
+    )
 
 __all__ = [
     "Run",
@@ -39,7 +56,9 @@ __all__ = [
     "answer",
     "clean",
     "compare",
+    "compare_judged",
     "evaluate",
+    "judge",
     "load",
     "merge",
     "resume",

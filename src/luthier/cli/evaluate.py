@@ -13,7 +13,8 @@ EXAMPLES = (
     "Examples:\n\n  luthier evaluate runs/1 new_tickets.csv\n\n  luthier evaluate smollm2-135m-instruct tickets.csv\n\n"
     "  luthier evaluate answers.jsonl tickets.csv --metrics exact_match\n\n"
     "  luthier evaluate runs/1 new_tickets.csv --export csv\n\n"
-    "  luthier evaluate runs/1 new_tickets.csv --samples 5 --temperature 0.7"
+    "  luthier evaluate runs/1 new_tickets.csv --samples 5 --temperature 0.7\n\n"
+    "  luthier evaluate runs/1 questions.csv --judge gemma-3-270m --rubric rubric.yaml"
 )
 Metrics = Annotated[str, typer.Option("--metrics", help="Names, separated by commas. [default: those of the task]")]
 Samples = Annotated[
@@ -36,13 +37,15 @@ def evaluate(
     what: Annotated[
         str, typer.Argument(metavar="RUN|MODEL|ANSWERS", help="A run directory, a model, or an answers file.")
     ],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Rows with right answers.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Rows with right answers; a judge needs none.")],
     metrics: Metrics = "",
     precision: options.Precision = "auto",
     samples: Samples = 1,
     temperature: Temperature = None,
     seed: Seed = 0,
     export: Export = None,
+    judge: options.Judge = None,
+    rubric: options.Rubric = None,
     run: options.RunPath = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -60,6 +63,7 @@ def evaluate(
     read = options.reading(prompt, answer, system, cluster, id, None, skip_bad)
     settings: dict[str, Any] = {"metrics": options.names(metrics), "read": read, "kind": kind, "precision": precision}
     settings |= {"samples": samples, "temperature": temperature, "seed": seed, "export": export}
+    settings |= {"judge": judge, "rubric": rubric}
     running: dict[str, Any] = {"run": run, "overwrite": overwrite}
     perform(
         as_json,

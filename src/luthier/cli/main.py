@@ -15,6 +15,7 @@ from luthier.cli import (
     demo,
     env,
     evaluate,
+    judge,
     listing,
     merge,
     resume,
@@ -45,6 +46,7 @@ app.command("compare", rich_help_panel=_LIVED_IN, epilog=compare.EXAMPLES)(compa
 app.command("chat", rich_help_panel=_LIVED_IN, epilog=chat.EXAMPLES)(chat.chat)
 app.add_typer(data.app, name="data", rich_help_panel=_LIVED_IN)
 app.command("answer", rich_help_panel=_FURTHER, epilog=answer.EXAMPLES)(answer.answer)
+app.command("judge", rich_help_panel=_FURTHER, epilog=judge.EXAMPLES)(judge.judge)
 app.command("resume", rich_help_panel=_FURTHER, epilog=resume.EXAMPLES)(resume.resume)
 app.command("runs", rich_help_panel=_FURTHER, epilog=runs.EXAMPLES)(runs.runs)
 app.command("show", rich_help_panel=_FURTHER, epilog=show.EXAMPLES)(show.show)

@@ -23,6 +23,16 @@ Model = Annotated[
 Precision = Annotated[
     str, typer.Option("--precision", help="fp32, bf16, or auto: bf16 where the machine computes in it.")
 ]
+Judge = Annotated[
+    str | None,
+    typer.Option("--judge", metavar="MODEL|RUN", help="A model that judges the answers, or the run of luthier judge "
+                 "that measured one."),
+]  # fmt: skip
+Rubric = Annotated[
+    Path | None,
+    typer.Option("--rubric", metavar="FILE", help="What the judge is told: criteria, scale, instructions, as YAML or "
+                 "Markdown. [default: helpfulness, correctness, clarity]"),
+]  # fmt: skip
 Kind = Annotated[
     str | None,
     typer.Option("--kind", help="Kind of task: classification, extraction, summarization, "

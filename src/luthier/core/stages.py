@@ -21,6 +21,8 @@ STAGES = {
     "baseline": "luthier.stages.baseline",
     "evaluate": "luthier.stages.evaluate",
     "answer": "luthier.stages.answer",
+    "judge": "luthier.stages.judge",
+    "compare": "luthier.stages.judged_comparison",
 }
 """Stage name -> module with `Config` (its recipe) and `run(config, run)`."""
 

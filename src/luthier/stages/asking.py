@@ -98,7 +98,7 @@ def require_measurable(examples: Sequence[Example], metrics: Sequence[Metric]) -
     """
     for example in examples:
         for metric in metrics:
-            metric.measure(example, Answer(example.id, "", "stop", {"confidence": 0.0}))
+            metric.measure(example, Answer(example.id, "", "stop", {"confidence": 0.0, "grade": 0.0}))
 
 
 def require_confidence(answerer: Answerer, examples: Sequence[Example], metrics: Sequence[Metric]) -> None:

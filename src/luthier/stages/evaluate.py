@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from pydantic import Field
 
 from luthier.core import config
-from luthier.core.protocols import Answerer
+from luthier.core.errors import ConfigError
+from luthier.core.protocols import Answerer, Metric
 from luthier.core.run import RunDirectory
 from luthier.core.types import Answer, Example
+from luthier.data.tasks import Task
 from luthier.evaluation.answerers import Prompted
 from luthier.evaluation.answering import collect_answers
 from luthier.evaluation.export import ExportFormat, samples_table, write_table
+from luthier.evaluation.judges.judge import Judge, JudgeConfig, Kin, open_judge
 from luthier.evaluation.metrics import title_of
+from luthier.evaluation.metrics.fitting import fitting_metrics
+from luthier.evaluation.metrics.grade import Grade
 from luthier.evaluation.sampling import Sampled, all_alike, sampled_answerers, sampling_error
 from luthier.evaluation.statistics import Scores
 from luthier.reporting.blocks import Block, Cell, Column, Row, Table
@@ -33,6 +38,7 @@ from luthier.stages.asking import (
 )
 from luthier.stages.blocks import reproduce, score_cell, signature_rows, unit_of
 from luthier.stages.glossary import GLOSSARY
+from luthier.stages.judging import criteria_table, grade_answers, judge_lines, judge_row
 from luthier.stages.material import DataConfig, require_same_data
 
 
@@ -61,6 +67,7 @@ class Config(config.Config):
     metrics: list[str] = Field(default_factory=list, description="names of metrics; the task's by default")
     precision: str = Field("auto", description="fp32, bf16, or auto: bf16 where the machine computes in it")
     sampling: SamplingConfig = Field(SamplingConfig(), description="how answers are sampled")
+    judge: JudgeConfig | None = Field(None, description="a model that grades the answers; null: none")
     export: ExportFormat | None = Field(
         None, description="write a table with a row an example, rows.csv or rows.parquet"
     )
@@ -68,34 +75,36 @@ class Config(config.Config):
 
 def run(config: Config, run: RunDirectory) -> None:
     """Read, answer, score."""
-    dataset = read_for(config.answerer, config.data)
+    dataset = read_for(config.answerer, config.data, need_answers=config.judge is None)
     require_same_data(run, config.data.path, dataset.digest)
     examples = dataset.examples
-    task = task_for(config.answerer, examples, config.data.kind)
-    metrics = metrics_for(task, config.metrics, examples)
+    task = _task(config, examples)
+    metrics = _metrics(config, task, examples)
     require_measurable(examples, metrics)
     files = [f"evaluation/{name}.jsonl" for name in config.sampling.names]
     run.update(
         data={"path": config.data.path, "sha256": dataset.digest, "rows": len(dataset)},
         mapping=dataset.mapping.to_json(),
-        task=task.to_json(),
+        task=task.to_json() if task else None,
         answers=files if len(files) > 1 else files[0],
     )
     run.listener.show(Row("run", f"`{escape(str(run.path))}`"))
     run.listener.show(
-        Row("data", [f"{escape(dataset.description)}. {escape(dataset.mapping.explain())}", escape(task.reason)])
+        Row("data", [f"{escape(dataset.description)}. {escape(dataset.mapping.explain())}", escape(_reason(task))])
     )
     warn_of_learned_rows(config.answerer, examples, run.listener)
     answerer = open_for(config.answerer, examples, config.precision, run.listener)
     require_confidence(answerer, examples, metrics)
     answerers = _sampled(answerer, config)
     samples = _collect(answerers, examples, config.sampling, run)
+    judged = _judged(config, answerer, examples, samples, run)
+    samples, metrics = judged.samples, [*metrics, *judged.metrics] if task else [*judged.metrics, *metrics]
     measured = [Scores.measure(a.identity, examples, s, metrics) for a, s in zip(answerers, samples, strict=True)]
     scores = run.once("scores", lambda: Scores.over_samples(measured), Scores.from_json)
     columns = [Column(f"{len(scores)} rows"), *(Column(title_of(name), "right") for name in scores.names)]
     table = Table(columns, [[config.answerer, *(_cell(scores, measured, name) for name in scores.names)]])
     sampling = _sampling_rows(answerers, samples, measured, run)
-    shown: list[Block] = [table, *sampling, *signature_rows(scores, scores.names)]
+    shown: list[Block] = [table, *judged.blocks, *sampling, *signature_rows(scores, scores.names)]
     for block in shown:
         run.listener.show(block)
     write_html(
@@ -111,6 +120,55 @@ def run(config: Config, run: RunDirectory) -> None:
         run.update(export=path.name)
         run.listener.show(Row("rows", f"`{escape(str(path))}`"))
     run.finish({"metric": scores.names[0], "value": scores.value(scores.names[0])})
+
+
+def _task(config: Config, examples: Sequence[Example]) -> Task | None:
+    """Return what kind of task the rows are; None where a judge grades rows without right answers."""
+    if config.judge is not None and not any(example.references for example in examples):
+        return None
+    return task_for(config.answerer, examples, config.data.kind)
+
+
+def _reason(task: Task | None) -> str:
+    return task.reason if task else "no right answers: the judge's grade alone counts"
+
+
+def _metrics(config: Config, task: Task | None, examples: Sequence[Example]) -> list[Metric]:
+    """Build the metrics other than the judge's grade."""
+    if config.judge is None and "grade" in config.metrics:
+        raise ConfigError("The metric grade needs a judge. Name one: --judge MODEL.")
+    names = [name for name in config.metrics if name != "grade"]
+    if task is not None:
+        return metrics_for(task, names, examples)
+    return fitting_metrics(names or ["empty", "cut", "failed"], (), ())
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Answers with what a judge adds to them, the metric that reads it, and what is said of the judge."""
+
+    samples: list[list[Answer]]
+    metrics: list[Metric] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+
+
+def _judged(
+    config: Config, answerer: Answerer, examples: Sequence[Example], samples: list[list[Answer]], run: RunDirectory
+) -> _Judged:
+    if config.judge is None:
+        return _Judged(samples)
+    judge: Judge = open_judge(config.judge, config.precision, run.listener)
+    graded = [
+        grade_answers(judge, examples, answers, run, name)
+        for name, answers in zip(config.sampling.names, samples, strict=True)
+    ]
+    verdicts = [found for _, found in graded]
+    failed = sum(verdict.finish == "failed" for found in verdicts for verdict in found)
+    kin = Kin.of(config.answerer, answerer)
+    lines = judge_lines(judge, "grades", [kin], failed, len(examples) * len(samples))
+    run.update(judge={"identity": judge.identity, "model": judge.name, "failed": failed, "measured": judge.measured})
+    blocks: list[Block] = [criteria_table(judge.rubric, verdicts), judge_row(lines)]
+    return _Judged([answers for answers, _ in graded], [Grade(judge.identity)], blocks)
 
 
 def _sampled(answerer: Answerer, config: Config) -> Sequence[Answerer]:

@@ -6,6 +6,9 @@ GLOSSARY = {
     # scores
     "exact match": "Share of rows whose answer equals the reference; JSON answers are compared as values.",
     "accuracy": "Share of rows with the right label.",
+    "judge's grade": "How good a model that judges finds the answers by its rubric, from 0 to 1.",
+    "win rate": "Share of pairs in which the judge prefers this side's answer; ties count half.",
+    "at equal length": "The win rate that would be left if both answers of each pair were equally long.",
     "macro-F1": "F1 of each label, averaged over labels, so that rare labels count as much as frequent ones.",
     "ROUGE-L F": "Overlap of the longest common word sequence of answer and reference, from 0 to 100 %.",
     "ROUGE-1 F": "Overlap of single words of answer and reference, from 0 to 100 %.",

@@ -197,6 +197,11 @@ def evaluations_of(run: RunDirectory) -> list[Evaluated]:
     Raises:
         RunError: if it has none.
     """
+    if run.manifest["stage"] in ("judge", "compare"):
+        raise RunError(
+            f"{run.path} holds a judge's verdicts on pairs of answers: they are in {run.path / 'evaluation'}, and what "
+            f"they come to is in {run.path / 'report.html'}."
+        )
     if run.manifest["stage"] in ("evaluate", "answer"):
         found = list(_of_a_file(run))
     else:
@@ -217,7 +222,7 @@ def evaluations_of(run: RunDirectory) -> list[Evaluated]:
 
 def _of_a_file(run: RunDirectory) -> Iterator[Evaluated]:
     """Yield the answers to a file's rows, which are read again: such a run keeps none."""
-    recipe, labelled = run.recipe, run.manifest["stage"] == "evaluate"
+    recipe, labelled = run.recipe, run.manifest["stage"] == "evaluate" and bool(run.manifest.get("task", True))
     files = _files_of_answers(run)
     if not any(files.values()):
         return

@@ -24,7 +24,7 @@ def example(reference: str = "yes") -> Example:
 
 
 def sure(text: str, finish: Finish = "stop", name: str = "1") -> Answer:
-    return Answer(name, text, finish, {"confidence": 1.0})
+    return Answer(name, text, finish, {"confidence": 1.0, "grade": 1.0})
 
 
 def good_pair(name: str) -> tuple[Example, Answer]:
@@ -113,13 +113,13 @@ def test_a_metric_is_rebuilt_from_its_settings(name: str) -> None:
 def test_each_setting_is_in_the_identity(name: str) -> None:
     metric = build_metric(name, labels=LABELS)
     other = {"labels": ("yes", "no", "maybe"), "use_stemmer": False, "tokenize": "char", "sacrebleu": "0.1"}
-    other["as_labels"] = True
+    other |= {"as_labels": True, "judge": "another"}
     for field in dataclasses.fields(metric):  # type: ignore[arg-type]
         changed = dataclasses.replace(metric, **{field.name: other[field.name]})  # type: ignore[type-var]
         assert identity_of(changed) != identity_of(metric)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in (*STATUS, "json_validity")])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in (*STATUS, "json_validity", "grade")])
 def test_a_row_without_a_right_answer_stops_the_scoring(name: str) -> None:
     metric = build_metric(name, labels=LABELS)
     unlabelled = Example("row 7", user("?"), (), line=9)

@@ -12,7 +12,8 @@ answer that failed scores as wrong and is never dropped. Beside the protocol's a
 Metrics with parts worth showing (precision and recall, classes) also have `details(rows)`. Where a row alone scores
 otherwise than a corpus of one row does, `of_each(rows)` says how; where a figure is only comparable with what it was
 counted by, `signature(rows)` says that. `unit` is "number" where a value is no share, and reports do not write it in
-percent; `needs_confidence` is true where `measure` needs answers with a confidence in their `scores`.
+percent; `needs_confidence` is true where `measure` needs answers with a confidence (or a judge's grade) in their
+`scores`.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ METRICS: Table[type[Metric]] = Table(
         "json_field_f1": "luthier.evaluation.metrics.json_answers:JsonFieldF1",
         "ece": "luthier.evaluation.metrics.calibration:Ece",
         "brier": "luthier.evaluation.metrics.calibration:Brier",
+        "grade": "luthier.evaluation.metrics.grade:Grade",
         "empty": "luthier.evaluation.metrics.status:Empty",
         "cut": "luthier.evaluation.metrics.status:Cut",
         "failed": "luthier.evaluation.metrics.status:Failed",
@@ -64,6 +66,8 @@ _TITLES = {
     "json_field_f1": "field F1",
     "ece": "ECE",
     "brier": "Brier score",
+    "grade": "judge's grade",
+    "win_rate": "win rate",
     "empty": "empty",
     "cut": "cut",
     "failed": "failed",
