@@ -56,7 +56,7 @@ def render(stored: Mapping[str, Any], limit: float) -> str:
             [BADLY, "refused, but one of these is lacking, or the file is right"],
             [SILENTLY, "used, though wrong by construction, or rows vanished"],
             [CRASHED, "an exception that nobody caught"],
-            [HUNG, f"no answer within {limit:g} s, twice"],
+            [HUNG, f"no answer within {limit:g} s of computing"],
         ]),
         "",
     ]  # fmt: skip

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from luthier.adapters import ADAPTERS
 from luthier.core import config
+from luthier.core.config import SectionMistakes
+from luthier.core.errors import ConfigError
 from luthier.evaluation.comparison import Comparison
 from luthier.evaluation.statistics import Scores
 from luthier.models.source import DEFAULT_MODEL
@@ -33,6 +36,17 @@ class Config(config.Config):
         "confirm", description="the part that before and after are measured on"
     )
     compare_before: bool = Field(True, description="also measure the model before tuning, and compare")
+
+    @field_validator("adapter")
+    @classmethod
+    def _settings_of_its_method(cls, value: dict[str, Any]) -> dict[str, Any]:
+        settings = {"method": "lora", **value}
+        try:
+            method = ADAPTERS.get(str(settings["method"]))
+        except ConfigError as error:
+            raise SectionMistakes([(("method",), f"method: {error}")]) from None
+        method.Config.check_section(settings)
+        return value
 
 
 @dataclass(frozen=True)
