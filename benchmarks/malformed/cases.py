@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
+import byte_mutations  # noqa: F401  (fill the table)
 import mutations
 import recipe_mutations
+import structure_mutations  # noqa: F401
+import value_mutations  # noqa: F401
 from bases import BASES, DIALECTS, RECIPES, suffix_of
 from mutations import Base, Broken
 

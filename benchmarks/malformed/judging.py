@@ -39,7 +39,7 @@ class Judgement:
     """For what was accepted: whether a second reader, or the rows left alone, confirm that it could be."""
 
 
-class ReachedModel(Exception):
+class ReachedModelError(Exception):
     """Raised where a model would be loaded: everything before it passed."""
 
 
@@ -124,7 +124,7 @@ class Place:
         else:
             path = self._begun_run(run, str(case.stage), data)
             seen = self._call("resume", str(run))
-        if seen.fault and "ReachedModel" not in seen.fault.splitlines()[-1]:
+        if seen.fault and "ReachedModelError" not in seen.fault.splitlines()[-1]:
             return Judgement(CRASHED, "luthier tune" if case.stage == "tune" else "luthier resume", seen.fault)
         if seen.fault or seen.code == 0:
             why = "it is wrong by construction" if case.broken.wrong else ""
@@ -170,7 +170,7 @@ def _stop_before_models() -> None:
     import luthier.stages.tune
 
     def stop(*_: object, **__: object) -> Any:
-        raise ReachedModel
+        raise ReachedModelError
 
     luthier.stages.tune.load_model = stop
     luthier.api.run_stage = _only_tune(luthier.api.run_stage)
@@ -179,7 +179,7 @@ def _stop_before_models() -> None:
 def _only_tune(run_stage: Any) -> Any:
     def run(name: str, *rest: Any) -> Any:
         if name != "tune":
-            raise ReachedModel
+            raise ReachedModelError
         return run_stage(name, *rest)
 
     return run

@@ -99,12 +99,12 @@ def key_twice(recipe: Recipe, text: str, chance: Random) -> Broken:
 # ------------------------------------------------------------------------------------------------------ values
 
 _ODD = (
-    "null", "~", "", "3", "-1", "0", "2.5", "1e400", ".nan", ".inf", "-.inf", "1" * 400, "1" * 5_000, "true", "yes", "text",
-    "[]", "{}", "[1, 2]", "[[[1]]]", "{a: 1}", "{1: 2}", "{null: 1}", "? [a, b]", "2024-01-31", "2024-13-45", "12:30:45",
-    "!!binary aGk=", "!!set {a, b}", "!!omap [a: 1]", "!!python/object/apply:os.system [ls]", "!!int abc", "!!float abc",
-    "!!bool maybe", "!!timestamp x", "!!null x", "!unknown x", '"\\ud800"', '"\\0"', "0x_", "0b", "1_000", "0o17", "017",
-    "&a [*a]", "*nothing", "'" + "x" * 100_000 + "'", "[" * 200 + "]" * 200, "[" * 5_000, "|\n  text", ">", "%", "@x",
-    "`x`", "<<: {a: 1}", "'[red]x[/red]'", "''", '" "', "/", "../..", "é", "[lora, 3, null]", "{path: x}",
+    "null", "~", "", "3", "-1", "0", "2.5", "1e400", ".nan", ".inf", "-.inf", "1" * 400, "1" * 5_000, "true", "yes",
+    "text", "[]", "{}", "[1, 2]", "[[[1]]]", "{a: 1}", "{1: 2}", "{null: 1}", "? [a, b]", "2024-01-31", "2024-13-45",
+    "12:30:45", "!!binary aGk=", "!!set {a, b}", "!!omap [a: 1]", "!!python/object/apply:os.system [ls]", "!!int abc",
+    "!!float abc", "!!bool maybe", "!!timestamp x", "!!null x", "!unknown x", '"\\ud800"', '"\\0"', "0x_", "0b", "1_000",
+    "0o17", "017", "&a [*a]", "*nothing", "'" + "x" * 100_000 + "'", "[" * 200 + "]" * 200, "[" * 5_000, "|\n  text", ">", "%",
+    "@x", "`x`", "<<: {a: 1}", "'[red]x[/red]'", "''", '" "', "/", "../..", "é", "[lora, 3, null]", "{path: x}",
 )  # fmt: skip
 
 
@@ -162,7 +162,7 @@ def adapter_key_unknown(recipe: Recipe, text: str, chance: Random) -> Broken | N
     if "  rank:" not in text:
         return None
     other = chance.choice(["ranks", "r", "lora_alpha", "dropouts"])
-    index = next(k for k, *_, in _pairs(text) if text.split("\n")[k].startswith("  rank:"))
+    index = next(k for k, *_ in _pairs(text) if text.split("\n")[k].startswith("  rank:"))
     return Broken(_with_line(text, index, f"  {other}: 8"), wrong=True, line=index + 1)
 
 
@@ -188,7 +188,8 @@ def indentation_lost(recipe: Recipe, text: str, chance: Random) -> Broken:
 @mutation
 def another_top(recipe: Recipe, text: str, chance: Random) -> Broken:
     data = chance.choice([
-        "", "\n\n", "# only a comment\n", "- a\n- b\n", "text", "3", "null", "[]", "{}", "---\n" + text + "---\n" + text,
-        '{"data": {"path": 3}}', "data: rows.csv\n", "text,label\na,b\n", "<html></html>", "%YAML 9.9\n---\n" + text, "{" * 3_000,
+        "", "\n\n", "# only a comment\n", "- a\n- b\n", "text", "3", "null", "[]", "{}",
+        "---\n" + text + "---\n" + text, '{"data": {"path": 3}}', "data: rows.csv\n", "text,label\na,b\n",
+        "<html></html>", "%YAML 9.9\n---\n" + text, "{" * 3_000,
     ])  # fmt: skip
     return Broken(data.encode(), wrong=True)

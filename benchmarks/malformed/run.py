@@ -5,9 +5,9 @@
     python benchmarks/malformed/run.py --report          # only RESULTS.md
 
 Valid files of every dialect in every format, and recipes of every stage, are broken by seeded mutations. Each goes
-through `luthier data check` and `data preview`, or `luthier tune RECIPE` (other stages: `luthier resume RUN`) up to where
-a model would be loaded, in a worker process that is ended after 5 seconds of computing (not by the clock on the wall,
-since the machine may be busy), or after ten minutes of any time.
+through `luthier data check` and `data preview`, or `luthier tune RECIPE` (other stages: `luthier resume RUN`) up to
+where a model would be loaded, in a worker process that is ended after 5 seconds of computing (not by the clock on the
+wall, since the machine may be busy), or after ten minutes of any time.
 """
 
 from __future__ import annotations

@@ -234,15 +234,18 @@ def tune(
     path = Path(what)
     is_recipe = path.suffix in (".yaml", ".yml")
     text = load_recipe(path) if is_recipe else RecipeText({"data": data_section(what, read, kind, 0)}, {})
-    values, lines = text.values, lines_left(text.lines, overrides)
+    values = text.values
     if is_recipe and (read or kind):
         raise ConfigError(
             "A recipe says itself how its data is read; change it with overrides such as data.read.prompt=…."
         )
     if model is not None:
         values |= {"model": model}
-    source = str(path) if is_recipe else "tune"
-    recipe = config_class("tune").parse(with_overrides(values, overrides), source, lines)
+    changed = with_overrides(values, overrides)
+    if is_recipe:
+        recipe = config_class("tune").parse(changed, str(path), lines_left(text.lines, overrides))
+    else:
+        recipe = config_class("tune").parse(changed, "tune")
     return start("tune", recipe, **running)
 
 

@@ -22,7 +22,7 @@ from luthier.core.recipe_text import Location, load_recipe, read_value
 _SHOWN = 80
 
 
-class SectionMistakes(ValueError):
+class SectionError(ValueError):
     """Mistakes in a section that is read by another class of `Config`; a validator raises them, `parse` lists them."""
 
     def __init__(self, mistakes: Sequence[tuple[Location, str]]) -> None:
@@ -61,12 +61,12 @@ class Config(BaseModel):
         """Look whether this class could be built from a section of another's recipe; for that one's validator.
 
         Raises:
-            SectionMistakes: with every mistake.
+            SectionError: with every mistake.
         """
         try:
             cls.model_validate(dict(values))
         except ValidationError as error:
-            raise SectionMistakes(_mistakes(cls, error)) from None
+            raise SectionError(_mistakes(cls, error)) from None
 
     def digest(self) -> str:
         """Return a SHA-256 over all values."""
@@ -88,9 +88,12 @@ def _mistakes(root: type[BaseModel], error: ValidationError) -> list[tuple[Locat
     found: list[tuple[Location, str]] = []
     for problem in error.errors():
         inner = problem.get("ctx", {}).get("error")
-        if isinstance(inner, SectionMistakes):
+        if isinstance(inner, SectionError):
             section = ".".join(map(str, problem["loc"]))
-            found += [((*problem["loc"], *where), f"{section}.{text}") for where, text in inner.mistakes]
+            joint = {True: ".", False: ": "}
+            found += [
+                ((*problem["loc"], *where), f"{section}{joint[bool(where)]}{text}") for where, text in inner.mistakes
+            ]
         else:
             found.append((problem["loc"], _explain(root, problem)))
     return found

@@ -26,10 +26,11 @@ _NO_TEXT = "\x00"
 class _Loader(yaml.SafeLoader):
     """YAML without timestamps: a date in a recipe is part of a name."""
 
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in found if tag != f"{_TAG}timestamp"]
-        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag != f"{_TAG}timestamp"]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class RecipeText:
     lines: Mapping[Location, int]
 
 
-class _Mistake(Exception):
+class _MistakeError(Exception):
     """What is wrong with a text, and in which of its lines."""
 
     def __init__(self, line: int, problem: str, expected: str, fix: str) -> None:
@@ -66,7 +67,7 @@ def load_recipe(path: Path) -> RecipeText:
     lines: dict[Location, int] = {}
     try:
         values = _read(_decoded(data), lines)
-    except _Mistake as error:
+    except _MistakeError as error:
         where = BadRow(str(path), error.line, error.problem, error.expected, error.fix)
         raise ConfigError(f"The recipe {path} is not valid YAML.\n  {where}") from None
     if not isinstance(values, dict):
@@ -85,7 +86,7 @@ def read_value(text: str) -> Any:
     """
     try:
         return _read(text, {})
-    except _Mistake as error:
+    except _MistakeError as error:
         raise ValueError(str(error)) from None
 
 
@@ -96,7 +97,7 @@ def _decoded(data: bytes) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         problem = f"byte 0x{data[error.start]:02x} is no valid {codec.removesuffix('-sig').upper()}"
-        raise _Mistake(line, problem, "text in UTF-8", "save the file as UTF-8") from None
+        raise _MistakeError(line, problem, "text in UTF-8", "save the file as UTF-8") from None
 
 
 def _read(text: str, lines: dict[Location, int]) -> Any:
@@ -107,14 +108,16 @@ def _read(text: str, lines: dict[Location, int]) -> Any:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         problem = f"the character {chr(error.character)!r} cannot stand in YAML"
-        raise _Mistake(line, problem, "printable text", "remove it") from None
+        raise _MistakeError(line, problem, "printable text", "remove it") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(filter(None, (error.context, error.problem)))
         line = mark.line + 1 if mark else 1
-        raise _Mistake(line, problem or "no valid YAML", "'key: value'", "correct this line or the one above") from None
+        raise _MistakeError(
+            line, problem or "no valid YAML", "'key: value'", "correct this line or the one above"
+        ) from None
     except RecursionError:
-        raise _Mistake(1, "values are nested too deeply", f"at most {_DEEPEST} levels", "flatten them") from None
+        raise _MistakeError(1, "values are nested too deeply", f"at most {_DEEPEST} levels", "flatten them") from None
 
 
 class _Reader:
@@ -128,12 +131,12 @@ class _Reader:
         line = node.start_mark.line + 1
         self._count += 1
         if self._count > _MOST_VALUES:
-            raise _Mistake(line, f"aliases stand for more than {_MOST_VALUES:,} values", "fewer", "write them out")
+            raise _MistakeError(line, f"aliases stand for more than {_MOST_VALUES:,} values", "fewer", "write them out")
         if len(path) > _DEEPEST:  # also where a value holds itself
-            raise _Mistake(line, "values are nested too deeply", f"at most {_DEEPEST} levels", "flatten them")
+            raise _MistakeError(line, "values are nested too deeply", f"at most {_DEEPEST} levels", "flatten them")
         if node.tag not in _PLAIN:
             tag = node.tag.replace(_TAG, "!!")
-            raise _Mistake(line, f"the tag {tag}", "plain values: text, numbers, lists, keys", "remove it")
+            raise _MistakeError(line, f"the tag {tag}", "plain values: text, numbers, lists, keys", "remove it")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -153,10 +156,10 @@ class _Reader:
                 continue
             if not isinstance(key, yaml.ScalarNode) or key.tag != f"{_TAG}str" or not key.value:
                 shown = f" {key.value!r}" if isinstance(key, yaml.ScalarNode) else ""
-                raise _Mistake(line, f"the key{shown} is no text", "a name", "put it in quotes, or rename it")
+                raise _MistakeError(line, f"the key{shown} is no text", "a name", "put it in quotes, or rename it")
             if key.value in seen:
                 problem = f"the key '{key.value}' stands here and on line {seen[key.value]}"
-                raise _Mistake(line, problem, "every key once", "remove one of them")
+                raise _MistakeError(line, problem, "every key once", "remove one of them")
             seen[self._scalar(key, line)] = line
         self._loader.flatten_mapping(node)
         return {key.value: self.plain(value, self._at((*path, key.value), key)) for key, value in node.value}
@@ -166,7 +169,7 @@ class _Reader:
             value = self._loader.construct_object(node)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError):  # "!!int abc", 5,000 digits
             kind = node.tag.replace(_TAG, "!!")
-            raise _Mistake(line, f"'{str(node.value)[:40]}' is no {kind}", "a plain value", "correct it") from None
+            raise _MistakeError(line, f"'{str(node.value)[:40]}' is no {kind}", "a plain value", "correct it") from None
         if isinstance(value, str) and (_NO_TEXT in value or any("\ud800" <= letter <= "\udfff" for letter in value)):
-            raise _Mistake(line, "an escape stands for no character", "whole characters", "correct the escape")
+            raise _MistakeError(line, "an escape stands for no character", "whole characters", "correct the escape")
         return value
