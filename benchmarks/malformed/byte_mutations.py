@@ -75,7 +75,9 @@ def nul_byte(base: Base, chance: Random) -> Broken | None:
 @mutation
 def invalid_utf8(base: Base, chance: Random) -> Broken | None:
     piece = chance.choice([b"\xff", b"\xc3(", b"\xe2\x82", b"\xed\xa0\x80", b"\xf8\x88\x80\x80", b"\x80", b"\xfe"])
-    return _inserted(base, chance, piece)
+    broken = _inserted(base, chance, piece)
+    # Where all else is ASCII, such a byte may be a letter in Windows-1252, too.
+    return Broken(broken.data) if broken and base.data.isascii() else broken
 
 
 @mutation

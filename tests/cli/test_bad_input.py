@@ -43,7 +43,7 @@ def test_a_missing_column(asked: Callable[..., str], files: Path, model: Path, v
 def test_an_empty_file(asked: Callable[..., str], model: Path, place: Path, verb: str) -> None:
     (place / "empty.csv").write_text("")
     assert asked(verb, "empty.csv", "-m", model) == (
-        "empty.csv is empty. A data file has at least a header and a row, or one JSON object."
+        "empty.csv is empty. A data file has at least a header and a row, or one JSON object. Fill it, or give another."
     )
     (place / "header.csv").write_text("text,label\n")
     assert asked(verb, "header.csv", "-m", model) == (

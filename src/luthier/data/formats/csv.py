@@ -58,7 +58,9 @@ def _read(content: Content) -> RawFile:
     records = _filled(_records(lines, delimiter or _NO_DELIMITER, start=skipped))
     header = next(records, None)
     if header is None:
-        raise DataError(f"{content.path} is empty. A data file has at least a header and a row.")
+        raise DataError(
+            f"{content.path} is empty. A data file has at least a header and a row. Fill it, or give another."
+        )
     columns = _columns(content, header)
     rows: list[RawRow] = []
     bad: list[BadRow] = []

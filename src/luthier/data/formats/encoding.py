@@ -40,7 +40,10 @@ def refuse_what_is_no_data(path: object, data: bytes) -> None:
         DataError: one sentence that says what the file is and what to do.
     """
     if not data.strip(b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"):
-        raise DataError(f"{path} is empty. A data file has at least a header and a row, or one JSON object.")
+        raise DataError(
+            f"{path} is empty. A data file has at least a header and a row, or one JSON object. "
+            "Fill it, or give another."
+        )
     for signature, explanation in _SIGNATURES:
         if data.startswith(signature):
             raise DataError(f"{path} is {explanation}")
