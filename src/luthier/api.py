@@ -18,9 +18,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from luthier.core.config import Config, load_yaml, with_overrides
+from luthier.core.config import Config, lines_left, with_overrides
 from luthier.core.errors import ConfigError, LuthierError, RunError
 from luthier.core.listener import Listener, SilentListener
+from luthier.core.recipe_text import RecipeText, load_recipe
 from luthier.core.run import RunDirectory
 from luthier.core.sealed import SEAL
 from luthier.core.stages import config_class, recipe_of, run_stage
@@ -242,14 +243,19 @@ def tune(
     """
     path = Path(what)
     is_recipe = path.suffix in (".yaml", ".yml")
-    values: dict[str, Any] = load_yaml(path) if is_recipe else {"data": data_section(what, read, kind, 0)}
+    text = load_recipe(path) if is_recipe else RecipeText({"data": data_section(what, read, kind, 0)}, {})
+    values = text.values
     if is_recipe and (read or kind):
         raise ConfigError(
             "A recipe says itself how its data is read; change it with overrides such as data.read.prompt=…."
         )
     if model is not None:
         values |= {"model": model}
-    recipe = config_class("tune").parse(with_overrides(values, overrides), str(path) if is_recipe else "tune")
+    changed = with_overrides(values, overrides)
+    if is_recipe:
+        recipe = config_class("tune").parse(changed, str(path), lines_left(text.lines, overrides))
+    else:
+        recipe = config_class("tune").parse(changed, "tune")
     return start("tune", recipe, **running)
 
 

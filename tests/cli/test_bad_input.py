@@ -35,7 +35,7 @@ def asked(files: Path, model: Path, place: Path) -> Callable[..., str]:
 def test_a_missing_column(asked: Callable[..., str], files: Path, model: Path, verb: str) -> None:
     assert asked(verb, files / "labels.csv", "-m", model, "--answer", "lable") == (
         f"--answer names the column 'lable', which {files / 'labels.csv'} does not have. It has: id, text, label, "
-        "split. Did you mean 'label'?"
+        "split. Did you mean 'label'? Name one of these."
     )
 
 
@@ -43,10 +43,12 @@ def test_a_missing_column(asked: Callable[..., str], files: Path, model: Path, v
 def test_an_empty_file(asked: Callable[..., str], model: Path, place: Path, verb: str) -> None:
     (place / "empty.csv").write_text("")
     assert asked(verb, "empty.csv", "-m", model) == (
-        "empty.csv is empty. A data file has at least a header and a row, or one JSON object."
+        "empty.csv is empty. A data file has at least a header and a row, or one JSON object. Fill it, or give another."
     )
     (place / "header.csv").write_text("text,label\n")
-    assert asked(verb, "header.csv", "-m", model) == "header.csv has a header but no rows: 'text', 'label'."
+    assert asked(verb, "header.csv", "-m", model) == (
+        "header.csv has a header but no rows: 'text', 'label'. Add rows below it."
+    )
 
 
 @pytest.mark.parametrize("verb", DATA_VERBS)
@@ -451,7 +453,9 @@ def test_a_wrong_value(
 def test_a_recipe_that_is_none(asked: Callable[..., str], place: Path) -> None:
     assert asked("tune", "recipe.yaml") == "Cannot read the recipe recipe.yaml: No such file or directory."
     (place / "recipe.yaml").write_text("- a\n- b\n")
-    assert asked("tune", "recipe.yaml") == "The recipe recipe.yaml must hold keys and values at its top, found list."
+    assert asked("tune", "recipe.yaml") == (
+        "The recipe recipe.yaml must hold keys and values at its top, found list. Write lines such as 'model: NAME'."
+    )
     (place / "recipe.yaml").write_text("model: x\n")
     assert "recipe.yaml has 1 mistake(s): data: Field required" in asked("tune", "recipe.yaml")
     assert "A recipe says itself how its data is read" in asked("tune", "recipe.yaml", "--answer", "label")

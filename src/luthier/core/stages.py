@@ -11,6 +11,7 @@ from typing import Any
 
 from luthier.core.config import Config
 from luthier.core.errors import RunError, unknown_name
+from luthier.core.recipe_text import load_recipe
 from luthier.core.run import RunDirectory
 from luthier.core.stopping import Paused
 
@@ -74,4 +75,6 @@ def _gone(run: RunDirectory) -> RunError:
 
 def recipe_of(run: RunDirectory) -> Any:
     """Return the parsed recipe of an existing run."""
-    return config_class(run.manifest["stage"]).parse(run.recipe, str(run.path / "recipe.yaml"))
+    path = run.path / "recipe.yaml"
+    text = load_recipe(path)
+    return config_class(run.manifest["stage"]).parse(text.values, str(path), text.lines)

@@ -138,7 +138,7 @@ def _unknown_column(table: Columns, flag: str, column: str) -> ConfigError:
     braces = " (Braces that are meant as text are doubled: {{…}}.)" if flag == "prompt" else ""
     return ConfigError(
         f"--{flag} names the column '{shorten(column, 60)}', which {table.source} does not have. "
-        f"It has: {_listed(table)}.{hint}{braces}"
+        f"It has: {_listed(table)}.{hint} Name one of these.{braces}"
     )
 
 

@@ -26,6 +26,7 @@ from luthier.data.columns import plain_name
 from luthier.data.conversations import check_asks, is_message_list, parse_history, parse_messages, split_at_answer
 from luthier.data.dialects import DIALECTS, Dialect
 from luthier.data.formats.raw import RawFile, RawRow
+from luthier.data.kinds import check_texts, columns_of_text
 from luthier.data.squad import is_squad_answer, squad_answers
 from luthier.data.templates import Template
 from luthier.data.values import (
@@ -201,11 +202,14 @@ def map_rows(
     drafts: list[_Draft] = []
     bad: list[BadRow] = []
     seen: dict[str, str] = {}
+    own = () if mapping.conversations else (*mapping.input_columns, *mapping.answer_columns)
+    texts = columns_of_text([row.values for file in files for row in file.rows], own)
     for file in files:
         faults = list(file.bad)
         part = (parts or {}).get(file.path.name)
         for row in file.rows:
             try:
+                check_texts(row.values, texts)
                 draft = _draft(row, mapping, need_answers, part, f"{file.path}:{row.line}")
                 if mapping.id:
                     _check_unique(draft, seen)

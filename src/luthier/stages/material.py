@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from luthier.core.config import Config
-from luthier.core.errors import RunError
+from luthier.core.config import Config, SectionError
+from luthier.core.errors import RunError, unknown_name
 from luthier.core.protocols import Metric
 from luthier.core.run import RunDirectory
 from luthier.core.types import Example
@@ -22,7 +22,7 @@ from luthier.data.options import ReadOptions
 from luthier.data.render import Renderer
 from luthier.data.sources import Dataset, read_examples
 from luthier.data.splits import Parts, split
-from luthier.data.tasks import Task, guess_task, require_different_answers
+from luthier.data.tasks import KINDS, Task, guess_task, require_different_answers
 from luthier.data.thinking import without_thoughts
 from luthier.evaluation.metrics.fitting import fitting_metrics
 
@@ -40,6 +40,13 @@ class DataConfig(Config):
     fold: list[int] | None = Field(
         None, description="[k, K]: fold k of K confirms (k = 0: none), the other rows are divided; null: no folds"
     )
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str | None) -> str | None:
+        if kind is not None and kind not in KINDS:
+            raise SectionError([((), str(unknown_name("task", kind, KINDS)))])
+        return kind
 
     @field_validator("fold")
     @classmethod

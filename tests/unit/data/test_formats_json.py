@@ -68,7 +68,7 @@ def test_one_conversation_is_one_row(write: Write) -> None:
     ("text", "message"),
     [
         ('{\n"a": [{"x": 1}],\n"b": [{"y": 1}]}', "is an object with the keys 'a', 'b', and not exactly one of them"),
-        ('[{"a": 1},\n{"a": }]', r"rows.json:2: no valid JSON: Expecting value \(column 7\)"),
+        ('[{"a": 1},\n{"a": }]', r"rows.json:2: no valid JSON \(Expecting value in column 7\)"),
         ('"text"', "holds a string. Expected a list of JSON objects"),
         ("[]", "holds an empty list"),
     ],

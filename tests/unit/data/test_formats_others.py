@@ -86,9 +86,13 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 1234
         (
             "rows.csv",
             b"text,label\ncaf\x81\x8d,d\n",
-            "is not valid UTF-8, UTF-16 or Windows-1252: byte 0x81 near line 2",
+            "rows.csv:2: byte 0x81 is not valid UTF-8, UTF-16 or Windows-1252; expected text in .*; save it as UTF-8",
         ),
-        ("rows.csv", b"\xff\xfea\x00b", "is not valid UTF-16"),
+        (
+            "rows.csv",
+            b"\xff\xfea\x00b",
+            "rows.csv:1: the file is cut off in the middle of a character; expected text in UTF-16; copy",
+        ),
     ],
 )
 def test_files_that_are_no_data_are_one_clear_sentence(write: Write, name: str, data: bytes, message: str) -> None:

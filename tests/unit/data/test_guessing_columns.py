@@ -115,24 +115,25 @@ def test_what_the_user_says_is_taken() -> None:
         (
             {"answer": "lable"},
             "--answer names the column 'lable', which tickets.csv does not have. It has: text, label. Did you mean "
-            "'label'?",
+            "'label'? Name one of these.",
         ),
         (
             {"prompt": "Read {txt}", "answer": "label"},
             "--prompt names the column 'txt', which tickets.csv does not have. It has: text, label. Did you mean "
-            "'text'? (Braces that are meant as text are doubled: {{…}}.)",
+            "'text'? Name one of these. (Braces that are meant as text are doubled: {{…}}.)",
         ),
         (
             {"answer": "{label} {x}"},
-            "--answer names the column 'x', which tickets.csv does not have. It has: text, label.",
+            "--answer names the column 'x', which tickets.csv does not have. It has: text, label. Name one of these.",
         ),
         (
             {"cluster": "user"},
-            "--cluster names the column 'user', which tickets.csv does not have. It has: text, label.",
+            "--cluster names the column 'user', which tickets.csv does not have. It has: text, label. Name one of "
+            "these.",
         ),
         (
             {"system": "sys"},
-            "--system names the column 'sys', which tickets.csv does not have. It has: text, label.",
+            "--system names the column 'sys', which tickets.csv does not have. It has: text, label. Name one of these.",
         ),
         (
             {"prompt": "Classify it.", "answer": "label"},

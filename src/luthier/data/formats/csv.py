@@ -58,18 +58,21 @@ def _read(content: Content) -> RawFile:
     records = _filled(_records(lines, delimiter or _NO_DELIMITER, start=skipped))
     header = next(records, None)
     if header is None:
-        raise DataError(f"{content.path} is empty. A data file has at least a header and a row.")
+        raise DataError(
+            f"{content.path} is empty. A data file has at least a header and a row. Fill it, or give another."
+        )
     columns = _columns(content, header)
     rows: list[RawRow] = []
     bad: list[BadRow] = []
     for record in records:
-        problem = _problem(record, len(columns))
+        torn = record.last_line >= len(lines) and not lines[-1].endswith(("\n", "\r"))
+        problem = _problem(record, len(columns), torn)
         if problem is None and record.cells is not None:
             rows.append(RawRow(record.line, dict(zip(columns, record.cells, strict=False))))
         elif problem is not None:
             bad.append(BadRow(str(content.path), record.line, *problem))
     if not rows and not bad:
-        raise DataError(f"{content.path} has a header but no rows: {_shown(columns)}.")
+        raise DataError(f"{content.path} has a header but no rows: {_shown(columns)}. Add rows below it.")
     dialect = f"delimiter {_NAMES[delimiter]}" if delimiter else "one column"
     return RawFile(content.path, "csv", f"CSV ({dialect}, {content.encoding})", tuple(columns), tuple(rows), tuple(bad))
 
@@ -141,8 +144,8 @@ def _filled(records: Iterator[_Record]) -> Iterator[_Record]:
 def _columns(content: Content, header: _Record) -> list[str]:
     if header.cells is None:
         raise DataError(
-            f"{content.path}:{header.line}: the header cannot be read ({header.problem}). "
-            'A quote inside a quoted cell is written twice: "".'
+            f"{content.path}:{header.line}: the header cannot be read ({header.problem}); expected names of columns; "
+            'write a quote inside a quoted cell twice: "".'
         )
     cells = [cell.strip() for cell in header.cells]
     while cells and not cells[-1]:  # a delimiter at the end of every line
@@ -150,12 +153,25 @@ def _columns(content: Content, header: _Record) -> list[str]:
     names = [cell or f"column_{number}" for number, cell in enumerate(cells, start=1)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"{content.path}: the header names the column(s) {_shown(twice)} twice. Rename one of them.")
+        raise DataError(
+            f"{content.path}:{header.line}: the header names the column(s) {_shown(twice)} twice; expected different "
+            "names; rename one of them."
+        )
     return names
 
 
-def _problem(record: _Record, width: int) -> tuple[str, str, str] | None:
-    """Return what is wrong with a row, what was expected and how to mend it."""
+def _problem(record: _Record, width: int, torn: bool) -> tuple[str, str, str] | None:
+    """Return what is wrong with a row, what was expected and how to mend it.
+
+    Args:
+        record: The row.
+        width: How many cells the header has.
+        torn: Whether the file ends in this row without a line break.
+    """
+    if torn and (len(record.cells) < width if record.cells else "unexpected end" in record.problem):
+        return "the last line is cut off", f"{width} cell(s), as in the header", (
+            "copy or download the file again, or complete or remove the line"
+        )  # fmt: skip
     if record.cells is None:
         if "unexpected end of data" in record.problem:
             return "a quoted cell opens here and never closes", "a closing quote", 'add it, or remove the opening "'

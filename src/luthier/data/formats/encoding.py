@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
-from luthier.core.errors import DataError
+from luthier.core.errors import BadRow, DataError
 
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+_STRAY_SHARE = 0.01
+"""A text may hold so many control characters; the rows with a zero byte are reported one by one."""
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 _BEYOND_ASCII = re.compile("[^\x00-\x7f\udc80-\udcff]")
 
@@ -37,7 +40,10 @@ def refuse_what_is_no_data(path: object, data: bytes) -> None:
         DataError: one sentence that says what the file is and what to do.
     """
     if not data.strip(b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"):
-        raise DataError(f"{path} is empty. A data file has at least a header and a row, or one JSON object.")
+        raise DataError(
+            f"{path} is empty. A data file has at least a header and a row, or one JSON object. "
+            "Fill it, or give another."
+        )
     for signature, explanation in _SIGNATURES:
         if data.startswith(signature):
             raise DataError(f"{path} is {explanation}")
@@ -70,7 +76,7 @@ def decode(path: object, data: bytes) -> tuple[str, str]:
             return _strictly(path, data[len(mark) :], codec, name), name
     if unmarked := _utf16_without_mark(data):
         return _strictly(path, data, unmarked, "UTF-16"), "UTF-16 without BOM"
-    if b"\x00" in data:
+    if b"\x00" in data and len(_CONTROL.findall(data)) > _STRAY_SHARE * len(data):
         raise DataError(f"{path} is a binary file of an unknown kind. {_EXPORT}.")
     text = data.decode("utf-8", "surrogateescape")
     wrong = len(_ESCAPED_BYTE.findall(text))
@@ -84,9 +90,11 @@ def _strictly(path: object, data: bytes, codec: str, name: str) -> str:
         return data.decode(codec)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path} is not valid {name}: byte 0x{data[error.start]:02x} near line {line}. Save it as UTF-8."
-        ) from None
+        cut = error.reason == "truncated data"
+        wrong = f"byte 0x{data[error.start]:02x} is not valid {name}"
+        problem = "the file is cut off in the middle of a character" if cut else wrong
+        fix = "copy or download it again" if cut else "save it as UTF-8"
+        raise DataError(str(BadRow(str(path), line, problem, f"text in {name}", fix))) from None
 
 
 def _utf16_without_mark(data: bytes) -> str | None:

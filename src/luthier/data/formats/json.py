@@ -36,49 +36,72 @@ class JsonDocument:
 
     def read(self, content: Content) -> RawFile:
         """Read every object of the list, each with the line it starts on."""
-        text = content.lines_of_text
+        whole = jsonl.JsonReader()
         try:
-            value = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{content.path}:{error.lineno}: no valid JSON: {error.msg} (column {error.colno}). "
-                f"Expected {_EXPECTED}, or an object that holds one."
-            ) from None
+            value = whole.decoder.decode(content.lines_of_text)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{content.path}: JSON that cannot be read: {error}.") from None
+            raise DataError(str(_fault(content, error))) from None
         items = list(_items(content, value))
         rows: list[RawRow] = []
         bad: list[BadRow] = []
-        for line, item in items:
-            if isinstance(item, dict) and item:
+        for line, item, repeated in items:
+            if repeated:
+                problem, fix = jsonl.twice(repeated[0])
+                bad.append(BadRow(str(content.path), line, problem, "every key once", fix))
+            elif isinstance(item, dict) and item:
                 rows.append(RawRow(line, item))
             else:
                 found = "an empty object" if isinstance(item, dict) else jsonl.kind_of(item)
                 fix = 'write {"column": value, …}'
                 bad.append(BadRow(str(content.path), line, f"the list holds {found}", _EXPECTED, fix))
         if not items:
-            raise DataError(f"{content.path} holds an empty list. Expected {_EXPECTED}.")
+            raise DataError(f"{content.path} holds an empty list. Expected {_EXPECTED}: add rows.")
+        if len(whole.repeated) > sum(len(repeated) for *_, repeated in items):  # one around the rows
+            problem, fix = jsonl.twice(whole.repeated[-1])
+            raise DataError(f"{content.path}: {problem}, so that rows would be lost; {fix}.")
         return RawFile(content.path, self.name, f"JSON ({content.encoding})", columns_of(rows), tuple(rows), tuple(bad))
 
 
 JSON_DOCUMENT = JsonDocument()
 
 
-def _items(content: Content, value: Any) -> Iterator[tuple[int, Any]]:
-    """Yield the rows of a document with their lines.
+def _fault(content: Content, error: Exception) -> BadRow:
+    """Return where a document is wrong, and how."""
+    text = content.lines_of_text
+    expected = f"{_EXPECTED}, or an object that holds one"
+    if isinstance(error, json.JSONDecodeError):
+        if jsonl.is_cut_off(error, text):
+            problem, fix = "the file is cut off in the middle of a value", "copy or download it again"
+        else:
+            problem, fix = f"no valid JSON ({error.msg} in column {error.colno})", "correct the line"
+        return BadRow(str(content.path), error.lineno, problem, expected, fix)
+    problem, fix = jsonl.fault_of(error)
+    line = 1
+    try:  # json does not say where numbers are too long and values too deep
+        list(_scan_list(text, _after_space(text, 0)))
+    except (ValueError, RecursionError, IndexError) as inner:
+        line = getattr(inner, "line", line)
+    return BadRow(str(content.path), line, problem, expected, fix)
+
+
+def _items(content: Content, value: Any) -> Iterator[tuple[int, Any, list[str]]]:
+    """Yield the rows of a document with their lines, and the keys that stand twice in them.
 
     Raises:
         DataError: if the document has another shape.
     """
     text = content.lines_of_text
     if isinstance(value, list):
-        yield from _scan_list(text, _SPACE.match(text).end())  # type: ignore[union-attr]
+        yield from _scan_list(text, _after_space(text, 0))
         return
     if not isinstance(value, dict):
         found = jsonl.kind_of(value)
-        raise DataError(f"{content.path} holds {found}. Expected {_EXPECTED}, or an object that holds one.")
+        raise DataError(f"{content.path} holds {found}. Expected {_EXPECTED}, or an object that holds one: write that.")
     if _holds_turns(value):  # one conversation, printed over several lines
-        yield _line(text, _SPACE.match(text).end()), value  # type: ignore[union-attr]
+        start = _after_space(text, 0)
+        reader = jsonl.JsonReader()
+        reader.decoder.raw_decode(text, start)
+        yield _line(text, start), value, reader.repeated
         return
     name = _name_of_rows(value)
     if name is None:
@@ -125,15 +148,22 @@ def _start_of_value(text: str, name: str) -> int:
     return found
 
 
-def _scan_list(text: str, start: int) -> Iterator[tuple[int, Any]]:
-    """Yield the elements of a list that is known to be valid, with the line each starts on."""
-    decoder = json.JSONDecoder()
+def _scan_list(text: str, start: int) -> Iterator[tuple[int, Any, list[str]]]:
+    """Yield the elements of a list that is known to be valid, with the line each starts on and its repeated keys.
+
+    Where an element cannot be read after all, the error has that line as `line`.
+    """
     position = _after_space(text, start + 1)
     line, counted = 1, 0
     while text[position] != "]":
         line, counted = line + text.count("\n", counted, position), position
-        value, position = decoder.raw_decode(text, position)
-        yield line, value
+        reader = jsonl.JsonReader()
+        try:
+            value, position = reader.decoder.raw_decode(text, position)
+        except (ValueError, RecursionError) as error:
+            error.line = line  # type: ignore[union-attr]
+            raise
+        yield line, value, reader.repeated
         position = _after_space(text, position)
         if text[position] == ",":
             position = _after_space(text, position + 1)

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from luthier.core.errors import BadRow, DataError
 from luthier.data.formats.encoding import decode, refuse_what_is_no_data
 
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+_NO_CHARACTER = re.compile("[\ud800-\udfff\x00]")
+"""Half characters, which also stand for bytes that could not be decoded; and zero bytes, which no text holds."""
 
 
 class DataFile(Protocol):
@@ -143,7 +144,7 @@ def with_usable_rows(file: RawFile) -> RawFile:
     for row in file.rows:
         try:
             values = plain(row.values)
-            broken = next((name for name, value in values.items() if _has_half_character((name, value))), None)
+            broken = next((name for name, value in values.items() if _has_no_character((name, value))), None)
         except RecursionError:
             bad.append(BadRow(str(file.path), row.line, "JSON nested too deeply", "a few levels", "flatten the value"))
             continue
@@ -170,12 +171,12 @@ def printable(text: str) -> str:
     return text[:40].encode("utf-8", "backslashreplace").decode()
 
 
-def _has_half_character(value: Any) -> bool:
+def _has_no_character(value: Any) -> bool:
     if isinstance(value, str):
-        return _HALF_CHARACTER.search(value) is not None
+        return _NO_CHARACTER.search(value) is not None
     if isinstance(value, Mapping):
-        return any(_has_half_character(part) for item in value.items() for part in item)
-    return isinstance(value, list | tuple) and any(map(_has_half_character, value))
+        return any(_has_no_character(part) for item in value.items() for part in item)
+    return isinstance(value, list | tuple) and any(map(_has_no_character, value))
 
 
 def plain(value: Any) -> Any:

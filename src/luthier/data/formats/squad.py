@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from luthier.core.errors import BadRow
+from luthier.core.errors import BadRow, DataError
 from luthier.data.formats import jsonl
 from luthier.data.formats.raw import Content, RawFile, RawRow, columns_of
 
@@ -31,7 +31,11 @@ class Squad:
 
     def read(self, content: Content) -> RawFile:
         """Read every question; a row's line is the question's number, from 1."""
-        document, _, _ = jsonl.parse(content.lines_of_text)
+        reader = jsonl.JsonReader()
+        document = reader.decoder.decode(content.lines_of_text)
+        if reader.repeated:
+            problem, fix = jsonl.twice(reader.repeated[0])
+            raise DataError(f"{content.path}: {problem}, and one of its values would be lost; {fix}.")
         rows: list[RawRow] = []
         bad: list[BadRow] = []
         for number, found in enumerate(_questions(document["data"]), start=1):

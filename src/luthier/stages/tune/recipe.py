@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from luthier.adapters import ADAPTERS
 from luthier.core import config
+from luthier.core.config import SectionError
+from luthier.core.errors import ConfigError, unknown_name
 from luthier.evaluation.comparison import Comparison
 from luthier.evaluation.statistics import Scores
 from luthier.models.source import DEFAULT_MODEL
+from luthier.objectives import OBJECTIVES
 from luthier.stages.material import DataConfig
 from luthier.training.config import TrainingConfig
 from luthier.training.source import BatchConfig
@@ -33,6 +37,24 @@ class Config(config.Config):
         "confirm", description="the part that before and after are measured on"
     )
     compare_before: bool = Field(True, description="also measure the model before tuning, and compare")
+
+    @field_validator("objective")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in OBJECTIVES:
+            raise SectionError([((), str(unknown_name(OBJECTIVES.kind, name, OBJECTIVES)))])
+        return name
+
+    @field_validator("adapter")
+    @classmethod
+    def _settings_of_its_method(cls, value: dict[str, Any]) -> dict[str, Any]:
+        settings = {"method": "lora", **value}
+        try:
+            method = ADAPTERS.get(str(settings["method"]))
+        except ConfigError as error:
+            raise SectionError([(("method",), f"method: {error}")]) from None
+        method.Config.check_section(settings)
+        return value
 
 
 @dataclass(frozen=True)
