@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from luthier.core.errors import DataError, RunError
-from luthier.core.files import append_lines, json_line, read_lines, write_atomically
+from luthier.core.files import append_lines, json_line, read_json, read_lines, write_atomically, write_json
 from luthier.core.listener import Tracker
 from luthier.core.protocols import Answerer
 from luthier.core.run import RunDirectory
@@ -29,10 +29,11 @@ def collect_answers(answerer: Answerer, examples: Sequence[Example], run: RunDir
 
     Raises:
         Paused: between waves, if a stop was asked for.
-        RunError: if the stored answers are of other examples.
+        RunError: if the stored answers are of other examples, or of another answerer.
     """
     path = run.path / "evaluation" / f"{name}.jsonl"
     path.parent.mkdir(exist_ok=True)
+    _require_same_answerer(answerer, path)
     done = _whole_waves(path, examples)
     if len(done) < len(examples):
         with run.listener.track(f"answering ({name.replace('_', ' ')})", len(examples), "rows") as progress:
@@ -75,6 +76,25 @@ def _answer_wave(answerer: Answerer, wave: Sequence[Example], tick: _Tick) -> li
             model.progress = lambda ended: None
     tick(len(wave))
     return answers
+
+
+def _require_same_answerer(answerer: Answerer, path: Path) -> None:
+    """Record whose answers a file holds; refuse to go on with those of another.
+
+    Raises:
+        RunError: with both identities.
+    """
+    record = path.parent / "answered_by.json"
+    known: dict[str, str] = read_json(record) if record.exists() else {}
+    before = known.get(path.stem)
+    if before is None:
+        write_json(record, known | {path.stem: answerer.identity})
+    elif before != answerer.identity:
+        raise RunError(
+            f"{path} holds answers of another model (identity {before[:12]}, now {answerer.identity[:12]}): weights, "
+            "adapter, chat template, precision or how it is asked have changed since. Put them back, or start a new "
+            "run."
+        )
 
 
 def _whole_waves(path: Path, examples: Sequence[Example]) -> list[Answer]:

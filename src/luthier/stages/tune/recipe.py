@@ -9,6 +9,7 @@ from pydantic import Field
 
 from luthier.core import config
 from luthier.evaluation.comparison import Comparison
+from luthier.evaluation.second_reading import SecondReading
 from luthier.evaluation.statistics import Scores
 from luthier.models.source import DEFAULT_MODEL
 from luthier.stages.material import DataConfig
@@ -42,3 +43,4 @@ class Outcome:
     after: Scores
     before: Scores | None
     comparison: Comparison | None
+    form: SecondReading | None = None
