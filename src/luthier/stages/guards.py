@@ -66,7 +66,7 @@ def require_targets(renderer: Renderer, rows: Sequence[Rendered]) -> None:
 def trained_ends(renderer: Renderer, rows: Sequence[Rendered]) -> int:
     """Count the rows whose last token is the end of a turn, and is trained."""
     end = renderer.template.end_of_turn
-    return sum(row.tokens[-1] == end and row.weights[-1] > 0 for row in rows)
+    return sum(bool(row.tokens[-1] == end and row.weights[-1] > 0) for row in rows)
 
 
 def require_known_tokens(model: LoadedModel, rows: Sequence[Rendered]) -> None:
