@@ -260,6 +260,15 @@ def packing() -> str:
     return table(["family (`model_type`)", "layout", "CPU", "CUDA", "MPS"], rows)
 
 
+def guards() -> str:
+    """Return the table of guards."""
+    from luthier.core.guard_table import GUARDS
+
+    head = ["fault", "elsewhere", "guard", "what Luthier does", "when", "what to do"]
+    rows = [[str(g.number), g.fault, g.name, g.does, g.when, g.advice] for g in GUARDS]
+    return table(head, rows)
+
+
 def engine() -> str:
     """Return the table of the sizes that generation works with."""
     from luthier.evaluation import answering
@@ -327,6 +336,7 @@ _MAKERS: dict[str, Callable[..., str]] = {
     "public": public,
     "packing": packing,
     "engine": engine,
+    "guards": guards,
     "notebook": notebook,
     "curse": curse,
 }

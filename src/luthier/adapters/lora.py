@@ -186,6 +186,7 @@ class AttachedLora:
             "base": source.name,
             "base_digest": self._model.digest,
             "template_digest": self._model.template_digest,
+            "tokens_digest": self._model.tokens_digest,
             "precision": self._model.precision,
         }
         write_json(folder / ADAPTER_RECORD, record)

@@ -17,7 +17,7 @@ def list_(
         str,
         typer.Argument(
             metavar="WHAT",
-            help="adapters, objectives, metrics, strategies, formats, dialects, cleaning, baselines or models.",
+            help="adapters, objectives, metrics, strategies, formats, dialects, cleaning, baselines, models or guards.",
         ),
     ],
     as_json: options.Json = False,

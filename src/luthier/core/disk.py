@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from luthier.core.errors import LuthierError, RunError, unknown_name
+from luthier.core.errors import BudgetError, LuthierError, RunError, unknown_name
 from luthier.core.files import remove_staged
 from luthier.core.run import RunDirectory
 
@@ -74,6 +74,20 @@ def _family(run: RunDirectory) -> Iterator[RunDirectory]:
     yield run
     for child in run.children():
         yield from _family(child)
+
+
+def require_room(folder: Path, needed_bytes: int, what: str) -> None:
+    """Stop before anything is begun that the disk cannot hold.
+
+    Raises:
+        BudgetError: with what is needed and what is free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise BudgetError(
+            f"{what} needs up to {needed_bytes / 1e6:,.0f} MB on disk, and {free / 1e6:,.0f} MB are free at {folder}. "
+            "Free some space (luthier runs shows what runs take), or put the run on another disk with --run DIR."
+        )
 
 
 # ------------------------------------------------------------------------------------- weights that can no longer win

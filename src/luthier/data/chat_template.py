@@ -13,6 +13,7 @@ from typing import Any
 
 from luthier.core.errors import DataError, GuardError, ModelError
 from luthier.core.types import Message, chat_turns
+from luthier.data.template_sandbox import render_template
 
 _PROBE_QUESTION = "Which day is it?"
 _PROBE_ANSWER = "Monday"
@@ -89,7 +90,11 @@ class ChatTemplate:
                 )
 
     def _render(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
-        text: str = self.tokenizer.apply_chat_template(
-            chat_turns(messages), tokenize=False, add_generation_prompt=add_generation_prompt
-        )
-        return text
+        seen = {
+            **self.tokenizer.special_tokens_map,
+            "messages": chat_turns(messages),
+            "tools": None,
+            "documents": None,
+            "add_generation_prompt": add_generation_prompt,
+        }
+        return render_template(self.tokenizer.get_chat_template(), seen)

@@ -21,6 +21,7 @@ from luthier.core.types import Answer, Example, Finish
 
 WAVE = 256
 """Examples answered together; most of an evaluation, so that its last few do not run alone."""
+_ANSWERED_BY = "evaluation/answered_by.json"
 
 
 def collect_answers(answerer: Answerer, examples: Sequence[Example], run: RunDirectory, name: str) -> list[Answer]:
@@ -28,9 +29,10 @@ def collect_answers(answerer: Answerer, examples: Sequence[Example], run: RunDir
 
     Raises:
         Paused: between waves, if a stop was asked for.
-        RunError: if the stored answers are of other examples.
+        RunError: if the stored answers are of other examples, or of another answerer.
     """
     file = f"evaluation/{name}.jsonl"
+    _require_same_answerer(answerer, run, name)
     done = _whole_waves(run, file, examples)
     if len(done) < len(examples):
         with run.listener.track(f"answering ({name.replace('_', ' ')})", len(examples), "rows") as progress:
@@ -73,6 +75,24 @@ def _answer_wave(answerer: Answerer, wave: Sequence[Example], tick: _Tick) -> li
             model.progress = lambda ended: None
     tick(len(wave))
     return answers
+
+
+def _require_same_answerer(answerer: Answerer, run: RunDirectory, name: str) -> None:
+    """Record whose answers a file holds; refuse to go on with those of another.
+
+    Raises:
+        RunError: with both identities.
+    """
+    known: dict[str, str] = run.files.read_json(_ANSWERED_BY) if (run.path / _ANSWERED_BY).exists() else {}
+    before = known.get(name)
+    if before is None:
+        run.files.write_json(_ANSWERED_BY, known | {name: answerer.identity})
+    elif before != answerer.identity:
+        raise RunError(
+            f"{run.path / 'evaluation' / name}.jsonl holds answers of another model (identity {before[:12]}, now "
+            f"{answerer.identity[:12]}): weights, adapter, chat template, precision or how it is asked have changed "
+            "since. Put them back, or start a new run."
+        )
 
 
 def _whole_waves(run: RunDirectory, file: str, examples: Sequence[Example]) -> list[Answer]:

@@ -160,7 +160,7 @@ def open_adapter(folder: Path, model: LoadedModel) -> Any:
     Raises:
         GuardError: if the base or the chat template is another one.
     """
-    check_adapter_base(folder, model.digest, model.template_digest)
+    check_adapter_base(folder, model.digest, model.template_digest, model.tokens_digest)
     method = read_json(folder / "adapter_config.json").get("peft_type", "").lower()
     if method not in ADAPTERS:
         raise CompatibilityError(f"The adapter {folder} is of type {method or 'unknown'}. Luthier opens: lora.")

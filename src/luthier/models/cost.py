@@ -25,6 +25,10 @@ _PROCESS_BYTES = 600 * 2**20
 """Python, torch and transformers themselves."""
 _TRANSIENT = 1.6
 """Activations held at once against those kept for the backward: gradients of the layer at work, copies to bf16."""
+_CHECKPOINT_BYTES = 12
+"""A trained parameter in a checkpoint: its weight and AdamW's two moments."""
+_OTHER_FILES_BYTES = 20 * 2**20
+"""Answers, logs, report, tokenizer."""
 CACHED_POSITIONS = 24_576
 """Positions whose keys and values generation holds at once, over all sequences."""
 
@@ -61,6 +65,20 @@ def estimate_answering_bytes(facts: ModelFacts, precision: str) -> int:
     checking = facts.parameters * 4 if precision == "bf16" else 0
     cache = CACHED_POSITIONS * facts.layers * 2 * facts.kv_heads * facts.head_width * width
     return int(_PROCESS_BYTES + weights + max(checking, cache))
+
+
+def estimate_run_bytes(trained: Mapping[str, Any], saved_numbers: int) -> int:
+    """Estimate the most that a training run holds on disk at once, in bytes.
+
+    Three checkpoints stay (the two newest and the best) while a fourth is written; each has the trained weights and
+    AdamW's two moments in fp32. What is saved at the end is written beside them.
+
+    Args:
+        trained: Trained parameters by name.
+        saved_numbers: Numbers in what is saved at the end: an adapter's, or the whole model's.
+    """
+    numbers = sum(parameter.numel() for parameter in trained.values())
+    return 4 * numbers * _CHECKPOINT_BYTES + saved_numbers * 4 + _OTHER_FILES_BYTES
 
 
 def release_memory() -> None:

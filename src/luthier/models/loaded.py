@@ -16,6 +16,22 @@ from luthier.models.output_layer import OutputLayer
 
 Precision = Literal["fp32", "bf16"]
 
+_TOKENIZER_PROBES = (
+    "Which day is it?",
+    "Monday, the 3rd.",
+    "  two  spaces\n\n\tand a tab\r\n",
+    "3.14159 1,000 42",
+    "1. one\n2. two\n\n3",
+    "don't WON'T Isn't",
+    "naïve café Straße",
+    "日本語のテキスト",
+    "مرحبا بالعالم",
+    "🙂👩‍👧",
+    '{"a": [1, null, true]}',
+    "def f(x):\n    return x**2  # ok",
+)
+"""Texts that tokenizers differ on: white space, digits, contractions, scripts, code."""
+
 
 @dataclass
 class LoadedModel:
@@ -58,6 +74,12 @@ class LoadedModel:
     def template_digest(self) -> str:
         """SHA-256 of the chat template."""
         return sha256_text(self.tokenizer.chat_template or "")
+
+    @property
+    def tokens_digest(self) -> str:
+        """SHA-256 of the ids of a dozen texts: another tokenizer, or a changed one, gives others."""
+        ids = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in _TOKENIZER_PROBES]
+        return sha256_text(*(" ".join(map(str, one)) for one in ids))
 
     def identity(self, adapter: str = "") -> str:
         """Return what names this model in cache keys: weights, adapter, template, precision."""

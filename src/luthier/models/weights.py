@@ -129,8 +129,8 @@ def require_known(folder: Path) -> None:
             )
 
 
-def check_adapter_base(adapter: Path, digest: str, template_digest: str) -> None:
-    """Refuse an adapter on a base it was not trained on, or under another chat template.
+def check_adapter_base(adapter: Path, digest: str, template_digest: str, tokens_digest: str) -> None:
+    """Refuse an adapter on a base it was not trained on, under another chat template, or with another tokenizer.
 
     Raises:
         GuardError: with both digests.
@@ -151,4 +151,10 @@ def check_adapter_base(adapter: Path, digest: str, template_digest: str) -> None
             f"{wanted['template_digest'][:12]}, here "
             f"{template_digest[:12]}). A model asked in another form than it was taught answers badly; restore the "
             "template."
+        )
+    if wanted.get("tokens_digest", tokens_digest) != tokens_digest:  # adapters of earlier versions do not say
+        raise GuardError(
+            f"The adapter {adapter} was trained with another tokenizer: the same texts now become other tokens (digest "
+            f"{wanted['tokens_digest'][:12]}, here {tokens_digest[:12]}). Put back the tokenizer files of "
+            f"'{wanted['base']}'."
         )

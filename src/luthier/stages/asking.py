@@ -14,6 +14,7 @@ from luthier.core.types import Answer, Example
 from luthier.data.lengths import output_limit
 from luthier.data.mapping import RowMapping
 from luthier.data.options import ReadOptions
+from luthier.data.overlap import remove_overlap
 from luthier.data.sources import Dataset, read_examples
 from luthier.data.tasks import Task, guess_task
 from luthier.evaluation.answerers import FinishedAnswers, Prompted
@@ -43,17 +44,22 @@ def read_for(answerer: str, data: DataConfig, *, need_answers: bool = True) -> D
 
 
 def warn_of_learned_rows(answerer: str, examples: Sequence[Example], listener: Listener) -> None:
-    """Say how many rows a run has learned from or chosen on: a score on them says little about new rows."""
+    """Say how many rows a run has learned from or chosen on: a score on them says little about new rows.
+
+    Rows are compared by what they ask, exactly and nearly, whatever they are called.
+    """
     path = Path(answerer)
     if not RunDirectory.is_run(path):
         return
     run = winner_of(RunDirectory(path))
-    known = {example.id for part in ("tune", "choose") for example in examples_of(run, part)}
-    learned = sum(example.id in known for example in examples)
-    if learned:
+    known = [example for part in ("tune", "choose") for example in examples_of(run, part)]
+    seen = remove_overlap(examples, known).removed if known else ()
+    if seen:
+        lines = sorted(row.line for row, _ in seen if row.line)[:_MOST_NAMED]
+        where = f" (lines {', '.join(map(str, lines))}{', …' * (len(seen) > len(lines))})" if lines else ""
         listener.say(
-            f"**{learned} of these {len(examples)} rows were learned from or chosen on** by {escape(answerer)}: "
-            "its score on them is too good. Rows that it has not seen say more."
+            f"**{len(seen)} of these {len(examples)} rows were learned from or chosen on** by {escape(answerer)}, word "
+            f"for word or nearly{where}: its score on them is too good. Rows that it has not seen say more."
         )
 
 

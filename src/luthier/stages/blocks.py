@@ -15,6 +15,7 @@ from luthier.data.labels import label_notes
 from luthier.data.sources import Dataset
 from luthier.data.splits import Parts
 from luthier.evaluation.metrics import title_of
+from luthier.evaluation.second_reading import SecondReading
 from luthier.evaluation.statistics import Scores, smallest_difference
 from luthier.reporting.blocks import (
     Block,
@@ -66,6 +67,22 @@ def signature_rows(scores: Scores, names: Sequence[str]) -> list[Row]:
     """Say with what settings scores were counted that are only comparable with others counted so."""
     signatures = [(name, scores.signature(name)) for name in names]
     return [Row(title_of(name), f"`{escape(text)}` (sacrebleu)") for name, text in signatures if text]
+
+
+def form_rows(run: RunDirectory, form: SecondReading | None) -> list[Row]:
+    """Record the second reading of the answers, and say it where it differs from the first."""
+    if form is None:
+        return []
+    run.update(second_reading=form.to_json())
+    return [Row("form", form.sentence())] if form.unparsed or form.alarming else []
+
+
+def other_forms(form: SecondReading | None) -> list[Block]:
+    """Return some of the answers that have another form than asked for, as they are, folded."""
+    if form is None or not form.samples:
+        return []
+    title = f"{len(form.samples)} answers of another form than asked for"
+    return [Details(title, [Code(text, "text") for text in form.samples])]
 
 
 def data_row(material: Material, parts: Parts) -> Row:

@@ -8,6 +8,7 @@ from typing import Any
 from luthier.adapters import ADAPTERS
 from luthier.adapters.lora import Lora
 from luthier.core.errors import unknown_name
+from luthier.core.guard_table import GUARDS
 from luthier.core.registry import Table
 from luthier.data.cleaning import RULES
 from luthier.data.dialects import DIALECTS
@@ -47,14 +48,28 @@ def catalogue(what: str) -> list[dict[str, str]]:
     """
     if what == "models":
         return models_here(measure_machine())
+    if what == "guards":
+        return [
+            {
+                "fault": str(g.number),
+                "guard": g.name,
+                "when": g.when,
+                "does": g.does,
+                "where": g.where,
+                "advice": g.advice,
+            }
+            for g in GUARDS
+        ]
     if what not in TABLES:
-        raise unknown_name("list", what, [*TABLES, "models"])
+        raise unknown_name("list", what, [*TABLES, "models", "guards"])
     table = TABLES[what]
     return [{"name": name, "what": table.summary(name)} for name in table]
 
 
 def blocks_of(what: str, entries: Sequence[Mapping[str, str]]) -> list[Block]:
     """Return what shows the entries of `catalogue` on the screen."""
+    if what == "guards":
+        return [_tabulated(entries, ["fault", "guard", "when", "does"])]
     if what != "models":
         return [_tabulated(entries, list(entries[0]))]
     built_in, public = ([e for e in entries if (e["tried"] == "yes") is tried] for tried in (True, False))

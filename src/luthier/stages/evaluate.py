@@ -21,6 +21,7 @@ from luthier.evaluation.metrics import title_of
 from luthier.evaluation.metrics.fitting import fitting_metrics
 from luthier.evaluation.metrics.grade import Grade
 from luthier.evaluation.sampling import Sampled, all_alike, sampled_answerers, sampling_error
+from luthier.evaluation.second_reading import read_again
 from luthier.evaluation.statistics import Scores
 from luthier.reporting.blocks import Block, Cell, Column, Row, Table
 from luthier.reporting.html import write_html
@@ -36,7 +37,7 @@ from luthier.stages.asking import (
     task_for,
     warn_of_learned_rows,
 )
-from luthier.stages.blocks import reproduce, score_cell, signature_rows, unit_of
+from luthier.stages.blocks import form_rows, other_forms, reproduce, score_cell, signature_rows, unit_of
 from luthier.stages.glossary import GLOSSARY
 from luthier.stages.judging import criteria_table, grade_answers, judge_lines, judge_row
 from luthier.stages.material import DataConfig, require_same_data
@@ -104,13 +105,15 @@ def run(config: Config, run: RunDirectory) -> None:
     columns = [Column(f"{len(scores)} rows"), *(Column(title_of(name), "right") for name in scores.names)]
     table = Table(columns, [[config.answerer, *(_cell(scores, measured, name) for name in scores.names)]])
     sampling = _sampling_rows(answerers, samples, measured, run)
-    shown: list[Block] = [table, *judged.blocks, *sampling, *signature_rows(scores, scores.names)]
+    reading = read_again(examples, samples[0], metrics[0])
+    form = form_rows(run, reading)
+    shown: list[Block] = [table, *judged.blocks, *sampling, *form, *signature_rows(scores, scores.names)]
     for block in shown:
         run.listener.show(block)
     write_html(
         run.path / "report.html",
         f"{config.answerer} on {config.data.path}",
-        [*shown, *reproduce(run)],
+        [*shown, *other_forms(reading), *reproduce(run)],
         glossary=GLOSSARY,
     )
     run.listener.show(Row("report", f"`{escape(str(run.path / 'report.html'))}`"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -12,9 +13,12 @@ from luthier.core.errors import DataError, GuardError
 from luthier.data.mapping import PartName
 from luthier.data.render import Rendered, Renderer
 from luthier.data.splits import Parts
+from luthier.models.loaded import LoadedModel
 
 _PARTS: tuple[PartName, ...] = ("tune", "choose", "confirm")
 _SHOWN = 20
+_NEARLY_ZERO = 1e-3
+"""Share of the median norm of the embeddings, below which a row says nothing."""
 
 
 def render_parts(renderer: Renderer, parts: Parts) -> dict[PartName, list[Rendered]]:
@@ -59,6 +63,47 @@ def require_targets(renderer: Renderer, rows: Sequence[Rendered]) -> None:
     )
 
 
+def trained_ends(renderer: Renderer, rows: Sequence[Rendered]) -> int:
+    """Count the rows whose last token is the end of a turn, and is trained."""
+    end = renderer.template.end_of_turn
+    return sum(bool(row.tokens[-1] == end and row.weights[-1] > 0) for row in rows)
+
+
+def require_known_tokens(model: LoadedModel, rows: Sequence[Rendered]) -> None:
+    """Make sure that every token of the rows has an embedding that means something.
+
+    A token that was added without being trained, or that pre-training never saw, has a row of (nearly) zeros, or none.
+    Where the embedding itself is trained, a row of zeros may still learn.
+
+    Raises:
+        GuardError: naming the tokens, and how many rows hold them.
+    """
+    weight = getattr(model.module.get_input_embeddings(), "weight", None)
+    if weight is None:
+        return
+    held = [np.unique(row.tokens) for row in rows]
+    used = np.unique(np.concatenate(held))
+    if used[-1] >= len(weight):
+        _refuse_tokens(
+            model, held, [int(i) for i in used if i >= len(weight)], f"has no embedding ({len(weight)} rows)"
+        )
+    norms = weight.detach().float().norm(dim=1).cpu()
+    empty = [int(i) for i in used if norms[int(i)] < _NEARLY_ZERO * norms.median()]
+    if empty and not weight.requires_grad:
+        _refuse_tokens(model, held, empty, "has an embedding of zeros, which is not trained here")
+
+
+def _refuse_tokens(model: LoadedModel, held: Sequence[Any], ids: Sequence[int], what: str) -> None:
+    shown = ", ".join(f"{model.tokenizer.convert_ids_to_tokens(i)!r} ({i})" for i in ids[:5])
+    rows = sum(bool(np.isin(tokens, ids).any()) for tokens in held)
+    raise GuardError(
+        f"{len(ids)} token(s) in {rows} of {len(held)} rows mean nothing to {model.facts.name}: {shown} {what}. Tokens "
+        "were added and not trained, or this is a base model asked in a chat template that it never learned. Use the "
+        "model that the tokenizer belongs to, a chat template without these tokens, or train the embeddings too "
+        "(adapter.method=full)."
+    )
+
+
 def _stop_if(bad: Sequence[Rendered], rows: Sequence[Rendered], what: str) -> None:
     if bad:
         raise GuardError(
@@ -87,6 +132,11 @@ class WeightWatch:
         Raises:
             GuardError: naming what did not change, or what did and should not.
         """
+        if broken := [name for name, p in self._trained.items() if not torch.isfinite(p).all()]:
+            raise GuardError(
+                f"{len(broken)} of {len(self._trained)} trained tensors hold values that are no numbers (first: "
+                f"{broken[0]}). Nothing was saved. Lower training.learning_rate."
+            )
         if changed := self._changed(self._frozen):
             raise GuardError(
                 f"Training changed {len(changed)} tensors that are frozen (first: {changed[0]}), so the base model is "

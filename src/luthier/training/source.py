@@ -59,6 +59,9 @@ class PackedSource:
         epochs: Passes over the sequences; may be a fraction.
         seed: Seed of the orders.
         adapter: The adapter they are read through.
+
+    Attributes:
+        under_way: Positions of the sequences of the step that was given out last.
     """
 
     def __init__(
@@ -79,6 +82,12 @@ class PackedSource:
         self.steps_per_epoch = math.ceil(len(self._sequences) / self.batch_size)
         self.total_steps = max(1, round(self.steps_per_epoch * epochs))
         self._step = 0
+        self.under_way: tuple[int, ...] = ()
+
+    @property
+    def step(self) -> int:
+        """How many steps' work was given out."""
+        return self._step
 
     def next(self) -> list[Work] | None:
         """Return the next step's work; None when finished."""
@@ -87,9 +96,9 @@ class PackedSource:
         epoch, within = divmod(self._step, self.steps_per_epoch)
         order = self._order(epoch)
         size = self.batch_size
-        chosen = [self._sequences[i] for i in order[within * size : (within + 1) * size]]
+        self.under_way = tuple(order[within * size : (within + 1) * size])
         self._step += 1
-        return self.work(chosen)
+        return self.work([self._sequences[i] for i in self.under_way])
 
     def first_pieces(self, steps: int = 2) -> list[Work]:
         """Return a micro-batch as large as those of a step for each of some steps, to measure their speed by."""
@@ -101,6 +110,11 @@ class PackedSource:
         """Pack sequences into micro-batches."""
         bins = pack_by_tokens([s.tokens for s in sequences], self._config.micro_tokens)
         return [Work(self._objective, join([sequences[i] for i in members]), self._adapter) for members in bins]
+
+    def longest_piece(self) -> Work:
+        """Return the largest micro-batch that a step of the longest sequences makes."""
+        longest = sorted(self._sequences, key=lambda sequence: sequence.tokens, reverse=True)[: self.batch_size]
+        return max(self.work(longest), key=lambda piece: piece.batch.tokens)
 
     @property
     def largest_micro_batch(self) -> int:

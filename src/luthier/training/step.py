@@ -10,7 +10,7 @@ from torch import Tensor
 
 from luthier.core.errors import GuardError
 from luthier.models.readout_model import Work
-from luthier.training.engine.contract import Engine
+from luthier.training.engine.contract import Engine, NotFiniteError
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def train_step(engine: Engine, work: Sequence[Work], clip: float | None = 1.0) -
         output = engine.forward(piece)
         loss = weighted_loss(piece, output.totals, units)
         if not torch.isfinite(loss):
-            raise GuardError(
+            raise NotFiniteError(
                 f"The loss is not finite ({loss.item()}); stopped before it reached the weights. Lower "
                 "training.learning_rate."
             )

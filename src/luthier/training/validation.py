@@ -31,13 +31,20 @@ class Validation:
         }
 
 
+def validation_work(
+    objective: Objective, sequences: Sequence[Batch], micro_tokens: int, adapter: str | None = "default"
+) -> list[Work]:
+    """Return the pieces that sequences are validated in."""
+    bins = pack_by_tokens([s.tokens for s in sequences], micro_tokens)
+    return [Work(objective, join([sequences[i] for i in members]), adapter) for members in bins]
+
+
 @torch.no_grad()
 def validate(
     engine: Engine, objective: Objective, sequences: Sequence[Batch], micro_tokens: int, adapter: str | None = "default"
 ) -> Validation:
     """Compute the objective on sequences without training on them."""
-    bins = pack_by_tokens([s.tokens for s in sequences], micro_tokens)
-    work = [Work(objective, join([sequences[i] for i in members]), adapter) for members in bins]
+    work = validation_work(objective, sequences, micro_tokens, adapter)
     units = count_units(engine, work)
     engine.model.eval()
     loss = hits = count = 0.0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.adapters import ADAPTERS, default_learning_rate
+from luthier.core.disk import require_room
 from luthier.core.errors import ConfigError
 from luthier.core.files import staged_folder
 from luthier.core.run import RunDirectory
@@ -15,14 +16,15 @@ from luthier.core.sealed import SEAL, problem_of, seal
 from luthier.core.seeding import derive
 from luthier.data.render import Renderer
 from luthier.evaluation.answerers import Prompted
-from luthier.evaluation.answering import collect_answers
+from luthier.evaluation.answering import collect_answers, read_answers
 from luthier.evaluation.comparison import Comparison, compare
 from luthier.evaluation.latency import median_latency_seconds
 from luthier.evaluation.opening import reading_weights, require_there
+from luthier.evaluation.second_reading import read_again
 from luthier.evaluation.statistics import Scores
 from luthier.generation.local import LocalModel, adapter_digest
 from luthier.models.compatibility import check_compatible
-from luthier.models.cost import estimate_training_bytes, forget_peak_memory, peak_memory_bytes
+from luthier.models.cost import estimate_run_bytes, estimate_training_bytes, forget_peak_memory, peak_memory_bytes
 from luthier.models.load import load_model, template_note
 from luthier.models.readout_model import ReadoutModel
 from luthier.models.source import find_model
@@ -30,19 +32,21 @@ from luthier.models.weights import weights_digest
 from luthier.objectives import OBJECTIVES
 from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
 from luthier.reporting.inline import escape
-from luthier.stages.guards import WeightWatch, render_parts
+from luthier.stages.guards import WeightWatch, render_parts, require_known_tokens, trained_ends
 from luthier.stages.material import Material, measure_lengths, read_material, require_same_model
+from luthier.stages.not_finite import naming_rows
 from luthier.stages.tune.recipe import Config, Outcome
 from luthier.stages.tune.report import announce, write_reports
 from luthier.training.checkpoints import Checkpoints
 from luthier.training.early_stopping import EarlyStopping
 from luthier.training.engine.single import SingleDeviceEngine
 from luthier.training.optim import Schedule
+from luthier.training.rehearsal import rehearse
 from luthier.training.source import PackedSource
 from luthier.training.speed import tokens_per_second
 from luthier.training.state import TrainingState, fit
 from luthier.training.tensorboard import TensorBoardLog
-from luthier.training.validation import validate
+from luthier.training.validation import validate, validation_work
 
 __all__ = ["Config", "run"]
 
@@ -71,6 +75,7 @@ def run(config: Config, run: RunDirectory) -> None:
     strategy = ZeroShot(ZeroShotConfig(max_tokens=lengths.limit))
 
     attached = method.attach(model, "default", seed=derive(config.seed, "adapter"))
+    require_known_tokens(model, [row for part in rendered.values() for row in part])
     readout = ReadoutModel(model, [attached], recompute=config.training.recompute)
     work = PackedSource([r.batch() for r in tune], objective, config.batch, config.training.epochs, config.seed)
     rate = config.training.learning_rate or default_learning_rate(method, model.facts)
@@ -79,6 +84,9 @@ def run(config: Config, run: RunDirectory) -> None:
     engine = SingleDeviceEngine(
         readout, config.training.optimizer, Schedule(rate, work.total_steps, warmup, config.training.schedule)
     )
+    numbers = sum(p.numel() for p in engine.trained.values())
+    disk = estimate_run_bytes(engine.trained, numbers)
+    require_room(run.path, disk, "This run")
     watch = WeightWatch(model.module, engine.trained)
     stopping = EarlyStopping(config.training.patience)
     state = TrainingState(engine, work, config.training.clip, parts={"early_stopping": stopping})
@@ -91,9 +99,15 @@ def run(config: Config, run: RunDirectory) -> None:
         lengths=lengths.to_json(),
         model={"name": source.base, "digest": model.digest, "precision": model.precision},
         layout="packed" if readout.layout == "packed" else f"rows: {model.why_rows}",
-        trained_parameters=sum(p.numel() for p in engine.trained.values()),
+        trained_parameters=numbers,
         training_tokens={"all": sum(map(len, tune)), "trained": sum(r.trained for r in tune)},
-        plan={"iterations": work.total_steps, "memory_bytes": prediction, "seconds": round(seconds, 1)},
+        sequences={"all": len(tune), "trained_to_their_end": trained_ends(renderer, tune)},
+        plan={
+            "iterations": work.total_steps,
+            "memory_bytes": prediction,
+            "disk_bytes": disk,
+            "seconds": round(seconds, 1),
+        },
         answering={"kind": "tuned", "strategy": {"strategy": "zero_shot", "max_tokens": lengths.limit}},
     )
     announce(run, config, material, lengths)
@@ -104,10 +118,14 @@ def run(config: Config, run: RunDirectory) -> None:
     before = _scores(base, material, config, run, "before") if config.compare_before else None
 
     checkpoints = Checkpoints(run.path / "checkpoints")
-    _train(config, run, state, checkpoints, stopping, choose, objective)
+    if not checkpoints.folder.exists():
+        pieces = validation_work(objective, choose, config.batch.micro_tokens)
+        run.once("rehearsal", lambda: rehearse(state, work.longest_piece(), pieces, checkpoints.folder))
+    with naming_rows(work, tune, model.module, run.path / "not_finite.json"):
+        _train(config, run, state, checkpoints, stopping, choose, objective)
     watch.check(state.step)
-    if config.training.keep_best:
-        checkpoints.restore_best(state)
+    best = checkpoints.restore_best(state) if config.training.keep_best else None
+    run.update(saved_step=state.step if best is None else best, best=_best(stopping, best))
     folder = run.path / ("model" if config.adapter.get("method") == "full" else "adapter")
     _save(attached, folder, run)
 
@@ -121,7 +139,9 @@ def run(config: Config, run: RunDirectory) -> None:
     training_seconds = sum(line["seconds"] for line in run.timings())
     memory = peak_memory_bytes()
     run.update(measured={"memory_bytes": memory, "seconds": round(training_seconds, 1), "latency_seconds": latency})
-    write_reports(run, config, material, Outcome(after, before, comparison))
+    answers = read_answers(run.path / "evaluation" / f"{config.prove_on}.jsonl")
+    form = read_again(material.parts[config.prove_on], answers, material.metrics[0])
+    write_reports(run, config, material, Outcome(after, before, comparison, form))
     run.finish(
         comparison.to_json()
         if comparison
@@ -143,6 +163,13 @@ def _save(attached: Any, folder: Path, run: RunDirectory) -> None:
         attached.save(staged)
         seal(staged)
         run.files.record(name, (staged / SEAL).read_bytes())
+
+
+def _best(stopping: EarlyStopping, step: int | None) -> dict[str, Any] | None:
+    """Say what the weights that are kept were the best by; None if they are the last ones."""
+    if step is None:
+        return None
+    return {"by": "eval_total_loss", "part": "choose", "better": "lower", "step": step, "value": stopping.best}
 
 
 def _method(config: Config) -> Any:

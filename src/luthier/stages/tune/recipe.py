@@ -12,6 +12,7 @@ from luthier.core import config
 from luthier.core.config import SectionError
 from luthier.core.errors import ConfigError, unknown_name
 from luthier.evaluation.comparison import Comparison
+from luthier.evaluation.second_reading import SecondReading
 from luthier.evaluation.statistics import Scores
 from luthier.models.source import DEFAULT_MODEL
 from luthier.objectives import OBJECTIVES
@@ -64,3 +65,4 @@ class Outcome:
     after: Scores
     before: Scores | None
     comparison: Comparison | None
+    form: SecondReading | None = None

@@ -22,8 +22,10 @@ from luthier.stages.blocks import (
     curves,
     data_row,
     examples_block,
+    form_rows,
     judgements,
     lengths_table,
+    other_forms,
     reproduce,
     sample_rows,
     score_cell,
@@ -49,12 +51,15 @@ def announce(run: RunDirectory, config: Config, material: Material, lengths: Len
     run.listener.show(data_row(material, material.parts))
     rows = len(material.parts.tune)
     epochs, batch = config.training.epochs, config.batch.size_for(rows)
+    tokens, sequences = manifest["training_tokens"], manifest["sequences"]
     lines = [
         f"{escape(manifest['model']['name'])}, {manifest['model']['precision']}, {escape(manifest['layout'])}; "
         f"{manifest['trained_parameters']:,} trained parameters ({escape(str(config.adapter.get('method', 'lora')))})",
         f"{rows:,} rows x {epochs:g} epochs / batch {batch} = {plan['iterations']:,} iterations; "
         f"about {format_duration(plan['seconds'])} and {size(plan['memory_bytes'])} of memory; "
         f"answers up to {lengths.limit} tokens",
+        f"{100 * tokens['trained'] / tokens['all']:.0f} % of {tokens['all']:,} tokens are trained; the end of the turn "
+        f"is trained in {sequences['trained_to_their_end']} of {sequences['all']} sequences",
     ]
     run.listener.show(Row("plan", lines))
 
@@ -74,7 +79,10 @@ def write_reports(run: RunDirectory, config: Config, material: Material, outcome
     listener = run.listener
     listener.show(table)
     listener.show(verdict)
-    blocks: list[Block] = [verdict, _plot(entries, metric, part), table]
+    form = form_rows(run, outcome.form)
+    for row in form:
+        listener.show(row)
+    blocks: list[Block] = [verdict, _plot(entries, metric, part), table, *form, *other_forms(outcome.form)]
     if examples := _examples(run, config, material, outcome):
         blocks += [Heading("Answers side by side"), *examples]
     if drawn := curves(run):
@@ -127,13 +135,19 @@ def _examples(run: RunDirectory, config: Config, material: Material, outcome: Ou
 def _cost(run: RunDirectory) -> KeyValues:
     manifest, timings = run.manifest, run.timings()
     seconds = sum(line["seconds"] for line in timings)
+    memory = manifest.get("measured", {}).get("memory_bytes", 0)
     tokens = sum(line["seconds"] * line["tokens_per_second"] for line in timings)
     pairs = [
         ("training time, estimated", format_duration(manifest["plan"]["seconds"])),
-        ("training time, measured", format_duration(seconds)),
+        ("training time, measured", f"{format_duration(seconds)}{_error(seconds, manifest['plan']['seconds'])}"),
         ("speed", f"{tokens / max(seconds, 1e-9):.0f} tokens/s"),
         ("memory, estimated", size(manifest["plan"]["memory_bytes"])),
-        ("memory, measured (whole process)", size(manifest.get("measured", {}).get("memory_bytes", 0))),
+        ("memory, measured (whole process)", f"{size(memory)}{_error(memory, manifest['plan']['memory_bytes'])}"),
         ("trained parameters", f"{manifest['trained_parameters']:,}"),
     ]
     return KeyValues(pairs)
+
+
+def _error(measured: float, planned: float) -> str:
+    """Say by how much a plan was wrong."""
+    return f" ({measured / planned:.2f} times the plan)" if planned and measured else ""

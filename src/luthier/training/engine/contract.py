@@ -8,8 +8,13 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from luthier.core.errors import GuardError
 from luthier.core.protocols import Stateful
 from luthier.models.readout_model import LossOutput, ReadoutModel, Work
+
+
+class NotFiniteError(GuardError):
+    """A loss or a gradient is infinite or no number; nothing of it has reached the weights."""
 
 
 @dataclass(frozen=True)

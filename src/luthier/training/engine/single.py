@@ -10,7 +10,7 @@ from torch import Tensor
 
 from luthier.core.errors import GuardError
 from luthier.models.readout_model import LossOutput, ReadoutModel, Work
-from luthier.training.engine.contract import UpdateRecord
+from luthier.training.engine.contract import NotFiniteError, UpdateRecord
 from luthier.training.optim import OptimizerConfig, Schedule, build_optimizer
 
 _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
@@ -66,7 +66,7 @@ class SingleDeviceEngine:
             )
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.trained.values() if p.grad is not None])
         if not torch.isfinite(norm):
-            raise GuardError(
+            raise NotFiniteError(
                 f"The gradient is not finite ({norm.item()}) at update {self.updates + 1}; stopped before it "
                 "reached the weights. "
                 "Usual causes: a learning rate that is too high, or a broken row. Lower training.learning_rate."
