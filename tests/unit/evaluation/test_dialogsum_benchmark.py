@@ -62,10 +62,7 @@ def test_the_page_says_what_was_asked_and_what_was_found() -> None:
     # ROUGE-1 F: (3 x 0.5 + 1) / 4 before, 1 after; precision: 0.5 before, 1 after
     assert "| ROUGE-1 F up by at least 0.16 | +0.375 [" in page
     assert "| ROUGE-L precision at least 2.6 times the start | 2.00 times | **no** |" in page
-    assert (
-        "differences exclude zero | ROUGE-1 F: better; ROUGE-L precision: better | yes |"
-        in page
-    )
+    assert "differences exclude zero | ROUGE-1 F: better; ROUGE-L precision: better | yes |" in page
     assert "| LoRA in at most 25 min 00 s | 25 min 10 s | **no** |" in page
     assert "| LoRA in at most 4.0 GB | 3.5 GB | yes |" in page
     assert "it went from 0.500 to 1.000 while answers went from 9 to 3 words" in page
