@@ -225,5 +225,5 @@ def test_a_judge_that_can_read_nothing_stops_the_run_and_leaves_no_verdicts(plac
     rubric.write_text("Judge. " * 400, encoding="utf-8")  # more than the tiny model takes
     a, b = two_answers_files(place, 3)
     said = refused("compare", a, b, "--data", questions(place, 3), "--judge", model, "--rubric", rubric, "--run", "run")
-    assert "could judge none of 3 rows. The first: The prompt" in said
+    assert "could judge none of the 2 rows that it had to read. The first: The prompt" in said
     assert not list(Path("run/evaluation").glob("judged_*"))

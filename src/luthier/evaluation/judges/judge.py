@@ -96,10 +96,12 @@ class Judge:
         file = f"judged_{name}_{digest[:12]}"
         verdicts = collect_answers(answerer, asked, run, file)
         failed = [verdict for verdict in verdicts if verdict.finish == "failed"]
-        if failed and len(failed) == len(verdicts):
+        read = [verdict for verdict in verdicts if verdict.finish != "failed" and verdict.usage.calls]
+        if failed and not read:  # blank and equal answers are judged without being read
             (run.path / "evaluation" / f"{file}.jsonl").unlink()
             raise DataError(
-                f"The judge {self.name} could judge none of {len(verdicts):,} rows. The first: {failed[0].text}"
+                f"The judge {self.name} could judge none of the {len(failed):,} rows that it had to read. The first: "
+                f"{failed[0].text}"
             )
         return verdicts
 
