@@ -22,7 +22,7 @@ ACCEPTED, REFUSED, BADLY, SILENTLY, CRASHED, HUNG = (
 )  # fmt: skip
 _ROW = re.compile(r"^.+:\d+: .+; expected .+; .+$", re.DOTALL)
 _TO_DO = re.compile(
-    r"(?:^|[.:;,(] |, or |\bor |\n\s*)(?:add|ask|check|choose|close|copy|correct|download|export|extract|fill|fix|"
+    r"(?:^|[.:;,(?] |, or |\bor |\n\s*)(?:add|ask|check|choose|close|copy|correct|download|export|extract|fill|fix|"
     r"flatten|give|keep|leave|map|merge|mend|name|open|put|remove|rename|repeat|run|save|say|see|set|shorten|simplify|"
     r"split|start|take|unpack|use|write)\b",
     re.IGNORECASE,
