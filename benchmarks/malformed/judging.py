@@ -22,9 +22,9 @@ ACCEPTED, REFUSED, BADLY, SILENTLY, CRASHED, HUNG = (
 )  # fmt: skip
 _ROW = re.compile(r"^.+:\d+: .+; expected .+; .+$", re.DOTALL)
 _TO_DO = re.compile(
-    r"(?:^|[.:;,(] |, or |\bor |\n\s*)(?:add|ask|check|choose|close|copy|correct|download|export|fill|fix|flatten|give|"
-    r"keep|leave|map|merge|mend|name|open|put|remove|rename|repeat|run|save|say|see|set|shorten|simplify|split|start|take"
-    r"|unpack|use|write)\b",
+    r"(?:^|[.:;,(?] |, or |\bor |\n\s*)(?:add|ask|check|choose|close|copy|correct|download|export|extract|fill|fix|"
+    r"flatten|give|keep|leave|map|merge|mend|name|open|put|remove|rename|repeat|run|save|say|see|set|shorten|simplify|"
+    r"split|start|take|unpack|use|write)\b",
     re.IGNORECASE,
 )
 
@@ -224,6 +224,8 @@ def _rows_by_another_reader(case: Case) -> int | None:
     try:
         if format == "parquet":
             return int(pyarrow.parquet.read_table(io.BytesIO(data)).num_rows)
+        if b"\x00" in data:  # UTF-16 without a mark would pass for UTF-8
+            return None
         text = data.decode("utf-8-sig")
         if format == "jsonl":
             return sum(bool(line.strip()) for line in text.split("\n"))

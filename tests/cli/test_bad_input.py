@@ -457,5 +457,5 @@ def test_a_recipe_that_is_none(asked: Callable[..., str], place: Path) -> None:
         "The recipe recipe.yaml must hold keys and values at its top, found list. Write lines such as 'model: NAME'."
     )
     (place / "recipe.yaml").write_text("model: x\n")
-    assert "recipe.yaml has 1 mistake(s): data: Field required" in asked("tune", "recipe.yaml")
+    assert "recipe.yaml has 1 mistake(s): recipe.yaml:1: data: Field required. Add it." in asked("tune", "recipe.yaml")
     assert "A recipe says itself how its data is read" in asked("tune", "recipe.yaml", "--answer", "label")

@@ -157,6 +157,8 @@ def _describe(files: Sequence[RawFile], left_out: Sequence[str]) -> str:
 def _require_rows(source: str, files: Sequence[RawFile]) -> None:
     """Stop if no row could even be read."""
     bad = [row for file in files for row in file.bad]
+    if not bad and not any(file.rows for file in files):
+        raise DataError(f"{source} holds no rows. Add some, or give another file.")
     if not any(file.rows for file in files):
         raise DataError(f"{source}: none of {len(bad)} row(s) can be read.", bad)
 

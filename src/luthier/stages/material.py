@@ -45,7 +45,7 @@ class DataConfig(Config):
     @classmethod
     def _known(cls, kind: str | None) -> str | None:
         if kind is not None and kind not in KINDS:
-            raise SectionError([((), str(unknown_name("task", kind, KINDS)))])
+            raise SectionError([((), f"{unknown_name('task', kind, KINDS)} Write one of these.")])
         return kind
 
     @field_validator("fold")

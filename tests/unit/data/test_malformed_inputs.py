@@ -15,8 +15,8 @@ import cases
 import judging
 from judging import ACCEPTED, REFUSED
 
-SAMPLE = range(3, 5_000, 25)
-"""200 inputs; 25 and the number of bases have no common factor, so that all bases come."""
+SAMPLE = range(3, 5_000, 51)
+"""98 inputs, about 8 s; 51 and the number of bases have no common factor, so that all bases come."""
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def test_a_sample_of_malformed_inputs(place: judging.Place) -> None:
     ]
     assert not bad, "\n".join(bad)
     counts = Counter(judged.outcome for _, judged in found)
-    assert counts[REFUSED] > 100
-    assert counts[ACCEPTED] > 20
+    assert counts[REFUSED] > 50
+    assert counts[ACCEPTED] > 10
     assert len({case.base for case, _ in found}) >= 60
-    assert len({case.mutation for case, _ in found}) >= 45
+    assert len({case.mutation for case, _ in found}) >= 40
 
 
 def test_the_judge_sees_what_is_lacking(place: judging.Place, monkeypatch: pytest.MonkeyPatch) -> None:

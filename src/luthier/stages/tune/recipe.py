@@ -43,7 +43,7 @@ class Config(config.Config):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in OBJECTIVES:
-            raise SectionError([((), str(unknown_name(OBJECTIVES.kind, name, OBJECTIVES)))])
+            raise SectionError([((), f"{unknown_name(OBJECTIVES.kind, name, OBJECTIVES)} Write one of these.")])
         return name
 
     @field_validator("adapter")
@@ -53,7 +53,7 @@ class Config(config.Config):
         try:
             method = ADAPTERS.get(str(settings["method"]))
         except ConfigError as error:
-            raise SectionError([(("method",), f"method: {error}")]) from None
+            raise SectionError([(("method",), f"method: {error} Write one of these.")]) from None
         method.Config.check_section(settings)
         return value
 
