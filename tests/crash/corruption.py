@@ -65,8 +65,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a damaged file: "refused" by name, "not named", "made again" (it was not there), "loaded", or "broke"
-    (an error that is not for people).
+    """What became of a damaged file.
+
+    Attributes:
+        outcome: "refused" by name, "not named", "made again" (it was not there), "loaded", or "broke" (an error that is
+            not for people).
+        text: What was said.
     """
 
     outcome: str
