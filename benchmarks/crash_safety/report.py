@@ -87,7 +87,7 @@ def _kills(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _corruptions(found: Mapping[str, Any]) -> list[str]:
     kinds = sorted({kind for kind, _, _ in found["outcomes"]})
-    outcomes = ["refused", "made again", "not named", "loaded"]
+    outcomes = ["refused", "made again", "not named", "broke", "loaded"]
     counts = {(kind, outcome): number for kind, outcome, number in found["outcomes"]}
     rows = [[kind, *(counts.get((kind, outcome), 0) for outcome in outcomes)] for kind in kinds]
     loaded = sum(row[-1] for row in rows)

@@ -65,7 +65,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a damaged file: "refused" by name, "not named", "made again" (it was not there), or "loaded"."""
+    """What became of a damaged file.
+
+    Attributes:
+        outcome: "refused" by name, "not named", "made again" (it was not there), "loaded", or "broke" (an error that is
+            not for people).
+        text: What was said.
+    """
 
     outcome: str
     text: str = ""
@@ -80,6 +86,8 @@ def outcome_of(target: Target, folder: Path, kind: Kind, other: bytes, draw: ran
         found = target.read(folder)
     except LuthierError as error:
         return Outcome("refused" if file.name in str(error) else "not named", str(error))
+    except Exception as error:
+        return Outcome("broke", f"{type(error).__name__}: {error}")
     finally:
         file.write_bytes(kept)
         file.chmod(stat.st_mode)

@@ -70,7 +70,7 @@ def problem_of(folder: Path, name: str = SEAL, *, weights: bool = True) -> str:
     for file, wanted in files.items():
         path = folder / file
         if not path.is_file():
-            return f"{file} is missing"
+            return f"{file} is missing, which is named in {name}"
         if path.stat().st_size != wanted["bytes"]:
             return f"{file} has {path.stat().st_size} bytes instead of {wanted['bytes']}{looks_like(path)}"
         if (weights or path.suffix != ".safetensors") and (found := sha256_file(path)) != wanted["sha256"]:

@@ -100,7 +100,10 @@ class Checkpoints:
         if not record.exists():
             return None
         try:
-            return read_checked(record)
+            found = read_checked(record)
+            if found != {"step": found.get("step"), "folder": _name(int(found.get("step", -1)))}:
+                raise ValueError(f"{record.name} holds something else")
+            return found
         except ValueError as error:
             raise GuardError(
                 f"{record} is broken, so nobody knows which checkpoint is the best one: {error}. Put it back from a "
