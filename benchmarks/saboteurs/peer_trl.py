@@ -105,8 +105,8 @@ def fault_9(folder: Path) -> dict[str, Any]:
     before = {n: p.detach().clone() for n, p in made.model.named_parameters() if p.requires_grad}
     made.train()
     made.save_model()
-    same = sum(torch.equal(p, before[n]) for n, p in made.model.named_parameters() if n in before)
-    return {"harm": same == len(before), "measured": f"{same} of {len(before)} trained tensors are as at the start"}
+    moved = max(float((p - before[n]).abs().max()) for n, p in made.model.named_parameters() if n in before)
+    return {"harm": moved < 1e-20, "measured": f"saved; the trained tensors moved by {moved:.0e} at most"}
 
 
 def fault_10(folder: Path) -> dict[str, Any]:
