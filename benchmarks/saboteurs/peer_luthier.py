@@ -97,7 +97,7 @@ def fault_4(folder: Path) -> dict[str, Any]:
     rows_read = len(lines(run / "parts.jsonl"))
     return {
         "harm": rows_read < 40,
-        "measured": f"all {rows_read} rows are kept whole, up to {kept['longest']} tokens",
+        "measured": f"all {rows_read} rows are kept whole, up to {kept['maximum']} tokens",
     }
 
 
