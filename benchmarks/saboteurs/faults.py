@@ -53,7 +53,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(41, "best model", "validation at every step, learning rate so high that it soon gets worse",
           "what is saved has a worse validation loss than an earlier step had", ("best",)),
     Fault(45, "weight file is a Git-LFS pointer", "`model.safetensors` holds a pointer of 63 bytes",
-          "no error, or one that names neither file nor cause", ("lfs",)),
+          "no error (what an error names is quoted)", ("lfs",)),
     Fault(47, "pickle for weights", "`pytorch_model.bin` is a pickle that writes a file when it is loaded",
           "the code in it runs", ("pickle", "unsafe")),
     Fault(48, "code that comes with the model", "`config.json` names Python code in the folder",

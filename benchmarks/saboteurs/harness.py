@@ -21,11 +21,16 @@ from faults import FAULTS, SECONDS, Fault
 Plant = Callable[[Path], Mapping[str, Any]]
 """Given a folder to work in, plants a fault and measures: {"harm": bool, "measured": text}, or {"not": why}."""
 
-_WARNING = re.compile(r"warn", re.IGNORECASE)
+_WARNING = re.compile(r"warn|dropp|skipp|truncat", re.IGNORECASE)
+"""What a tool says of its own accord while it works: warnings, and that rows are dropped, skipped or cut."""
 
 
 class NoSuchInput(Exception):  # noqa: N818
     """The tool has no input through which this fault could come in."""
+
+
+class ToolError(Exception):
+    """What a tool refused, passed on by a plant."""
 
 
 def main(tool: str, versions: Mapping[str, str], settings: str, plants: Mapping[int, Plant]) -> None:
@@ -81,7 +86,7 @@ def _is_about(line: str, fault: Fault) -> bool:
 def _is_ours(error: BaseException) -> bool:
     """Whether an error arose in these files: then nothing was measured, and no tool gets credit for it."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return Path(last.filename).parent == Path(__file__).parent and type(error).__name__ != "Refused"
+    return Path(last.filename).parent == Path(__file__).parent and not isinstance(error, ToolError)
 
 
 def _judge(found: dict[str, Any], ended: bool) -> str:
@@ -136,4 +141,5 @@ def _clean(text: str, folder: Path) -> str:
     """Leave out where the files lay: it says nothing."""
     for place in (folder, folder.parent, folder.parent.parent):
         text = text.replace(str(place) + "/", "").replace(str(place), "FOLDER")
-    return re.sub(r"/\S*/site-packages/", "", text)
+    text = text.replace(str(Path(__file__).parent) + "/", "")
+    return re.sub(r"\x1b\[[0-9;]*m", "", re.sub(r"/\S*/site-packages/", "", text))

@@ -91,7 +91,7 @@ def fault_4(folder: Path) -> dict[str, Any]:
     found = tokenized(recipe(folder, None, planted_rows(4)))
     lost = sum(END not in labels for _, labels in found)
     longest = max(len(ids) for ids, _ in found)
-    text = f"{lost} of {len(found)} rows lose the end of the answer, {40 - len(found)} were left out; up to {longest} tokens"
+    text = f"{lost} of {len(found)} rows lose their end, {40 - len(found)} were left out; up to {longest} tokens"
     return {"harm": lost > 0 or len(found) < 40, "measured": text}
 
 
@@ -185,12 +185,7 @@ def fault_41(folder: Path) -> dict[str, Any]:
 
 
 def fault_45(folder: Path) -> dict[str, Any]:
-    try:
-        train(folder, model_of(folder, 45))
-    except Exception as error:
-        if "model.safetensors" in str(error).lower() or "lfs" in str(error).lower():
-            raise
-        return {"harm": True, "measured": f"names neither file nor cause: {type(error).__name__}: {error}"[:300]}
+    train(folder, model_of(folder, 45))
     return {"harm": True, "measured": "no error"}
 
 

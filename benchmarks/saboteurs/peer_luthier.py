@@ -32,7 +32,7 @@ SETTINGS = (
 )
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(harness.ToolError):
     """The command ended with exit status 2; the text is what it said."""
 
 

@@ -160,7 +160,7 @@ def test_21_a_token_without_an_embedding_stops_the_run(files: Path, copied: Path
     tokenizer.add_tokens(["invoice"])
     tokenizer.save_pretrained(copied)
     text = refused("tune", files / "labels.csv", "-m", copied)
-    assert "'invoice' (259) has no embedding (there are 259)." in text
+    assert "'invoice' (259) has no embedding (259 rows)." in text
 
 
 def test_24_rows_that_repeat_each_other_stay_in_one_part(place: Path, model: Path) -> None:
