@@ -21,11 +21,16 @@ from faults import FAULTS, SECONDS, Fault
 Plant = Callable[[Path], Mapping[str, Any]]
 """Given a folder to work in, plants a fault and measures: {"harm": bool, "measured": text}, or {"not": why}."""
 
-_WARNING = re.compile(r"warn", re.IGNORECASE)
+_WARNING = re.compile(r"warn|dropp|skipp|truncat", re.IGNORECASE)
+"""What a tool says of its own accord while it works: warnings, and that rows are dropped, skipped or cut."""
 
 
 class NoSuchInput(Exception):  # noqa: N818
     """The tool has no input through which this fault could come in."""
+
+
+class ToolError(Exception):
+    """What a tool refused, passed on by a plant."""
 
 
 def main(tool: str, versions: Mapping[str, str], settings: str, plants: Mapping[int, Plant]) -> None:
@@ -62,8 +67,9 @@ def _try(fault: Fault, plant: Plant | None, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(answer.read_text()) if answer.exists() else {}
     output = (folder / "output.txt").read_text(errors="replace")
     lines = list(dict.fromkeys(line.strip()[:300] for line in output.splitlines() if _WARNING.search(line)))
-    about = [line for line in lines + found.pop("said", []) if any(word in line.lower() for word in fault.words)]
-    found |= {"warning_lines": len(lines), "about_it": [_clean(line, folder) for line in about][:4]}
+    lines = [_clean(line, folder) for line in lines]
+    about = [line for line in lines if _is_about(line, fault)]
+    found |= {"warning_lines": len(lines), "about_it": about[:4], "warnings": lines[:20]}
     found["seconds"] = round(time.monotonic() - began, 1)
     found["outcome"] = _judge(found, ended)
     for key in ("error", "measured"):
@@ -72,7 +78,20 @@ def _try(fault: Fault, plant: Plant | None, folder: Path) -> dict[str, Any]:
     return found
 
 
-def _judge(found: Mapping[str, Any], ended: bool) -> str:
+def _is_about(line: str, fault: Fault) -> bool:
+    """A warning is about the fault if it holds one of its words; that something is deprecated is about nothing."""
+    return "deprecat" not in line.lower() and any(word in line.lower() for word in fault.words)
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether an error arose in these files: then nothing was measured, and no tool gets credit for it."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return Path(last.filename).parent == Path(__file__).parent and not isinstance(error, ToolError)
+
+
+def _judge(found: dict[str, Any], ended: bool) -> str:
+    if found.pop("failed", False):
+        return "not measured"
     if "not" in found:
         return "no such input"
     if not ended:
@@ -100,6 +119,8 @@ def _child(plant: Plant, folder: Path) -> None:
         traceback.print_exc()
         first = next((line for line in str(error).splitlines() if line.strip()), "")
         found = {"error": f"{type(error).__name__}: {first}"[:400]}
+        if _is_ours(error):
+            found["failed"] = True
     (folder / "answer.json").write_text(json.dumps(found))
     sys.stdout.flush()
     os._exit(0)
@@ -120,4 +141,5 @@ def _clean(text: str, folder: Path) -> str:
     """Leave out where the files lay: it says nothing."""
     for place in (folder, folder.parent, folder.parent.parent):
         text = text.replace(str(place) + "/", "").replace(str(place), "FOLDER")
-    return re.sub(r"/\S*/site-packages/", "", text)
+    text = text.replace(str(Path(__file__).parent) + "/", "")
+    return re.sub(r"\x1b\[[0-9;]*m", "", re.sub(r"/\S*/site-packages/", "", text))

@@ -36,10 +36,8 @@ def planted_rows(fault: int) -> list[dict[str, str]]:
         elif fault == 38:
             row["completion"] = ""
     if fault == 5:
-        found = [
-            {"prompt": row["prompt"], "completion": "x" * n}
-            for row, n in zip(found, (1, 60, 2, 50, 1, 40, 3, 30), strict=False)
-        ]
+        lengths = (1, 60, 2, 50, 1, 40, 3, 30)
+        found = [row | {"completion": "x" * n} for row, n in zip(found[:8], lengths, strict=True)]
     return found
 
 

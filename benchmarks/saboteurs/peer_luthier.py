@@ -32,7 +32,7 @@ SETTINGS = (
 )
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(harness.ToolError):
     """The command ended with exit status 2; the text is what it said."""
 
 
@@ -97,13 +97,13 @@ def fault_4(folder: Path) -> dict[str, Any]:
     rows_read = len(lines(run / "parts.jsonl"))
     return {
         "harm": rows_read < 40,
-        "measured": f"all {rows_read} rows are kept whole, up to {kept['max']} tokens",
+        "measured": f"all {rows_read} rows are kept whole, up to {kept['maximum']} tokens",
     }
 
 
 def fault_5(folder: Path) -> dict[str, Any]:
-    found = [dict(row, split=part) for part in ("train", "validation", "test") for row in planted_rows(5)]
-    found = [dict(row, prompt=f"{row['prompt']} {n}") for n, row in enumerate(found * 2)]
+    found = [dict(row, split="train") for row in planted_rows(5)]
+    found += [dict(row, split=("validation", "test")[n % 2]) for n, row in enumerate(rows(40, seed=3)[8:])]
     norms = []
     for name, tokens in (("whole", 99999), ("pieces", 1)):
         run = tune(folder, None, found, f"batch.micro_tokens={tokens}", "precision=fp32", run=name)

@@ -17,6 +17,7 @@ SHORT = {
     "silently harmed": "**harmed**",
     "harmless": "harmless",
     "no such input": "no such input",
+    "not measured": "not measured",
 }
 _OUTCOMES = f"""Each tool gets the same fault through its own documented inputs, with its documented defaults, and is
 judged by the consequence, which is measured the same way:
@@ -25,10 +26,11 @@ judged by the consequence, which is measured the same way:
 - **warned**: harm was measured, and a warning about it was printed,
 - **harmed**: harm was measured and nothing was said about it, or it did not end within {SECONDS} s,
 - **harmless**: the fault was given, and the harm did not come about,
-- **no such input**: the tool leaves this to the user's own code, or has no such part.
+- **no such input**: the tool leaves this to the user's own code, or has no such part,
+- **not measured**: the measurement itself failed; nobody gets credit for it.
 
-A warning counts as one about the fault if it holds one of the words listed in `faults.py`; all lines with "warn" are
-counted. What is quoted is verbatim. One tiny random model, 40 made-up rows, CPU: this shows what a tool looks at, not
+A warning counts as one about the fault if it holds one of the words listed in `faults.py`; all lines that warn, or say
+that something is dropped, skipped or cut, are counted. What is quoted is verbatim. One tiny random model, 40 made-up rows, CPU: this shows what a tool looks at, not
 how often the fault strikes. The faults were chosen from Luthier's own list, so the comparison is on its ground: what
 others guard that is not on the list is not seen here.
 """

@@ -96,6 +96,9 @@ def test_08_a_doubled_beginning_stops_the_run(files: Path, copied: Path, place: 
     """Fault 8: a template that writes its beginning twice."""
     configured = json.loads((copied / "tokenizer_config.json").read_text())
     configured["bos_token"] = "<|pad|>"
+    weights = load_file(copied / "model.safetensors")
+    weights["model.embed_tokens.weight"][0] = 0.1  # a padding token has none, a beginning has one
+    save_file(weights, copied / "model.safetensors", metadata={"format": "pt"})
     (copied / "tokenizer_config.json").write_text(json.dumps(configured))
     template = copied / "chat_template.jinja"
     once = "{{ bos_token }}" + template.read_text()
@@ -157,7 +160,7 @@ def test_21_a_token_without_an_embedding_stops_the_run(files: Path, copied: Path
     tokenizer.add_tokens(["invoice"])
     tokenizer.save_pretrained(copied)
     text = refused("tune", files / "labels.csv", "-m", copied)
-    assert "'invoice' (259) has no embedding (there are 259)." in text
+    assert "'invoice' (259) has no embedding (259 rows)." in text
 
 
 def test_24_rows_that_repeat_each_other_stay_in_one_part(place: Path, model: Path) -> None:

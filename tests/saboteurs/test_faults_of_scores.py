@@ -141,7 +141,7 @@ def test_23_tuning_that_did_nothing_is_not_called_better(
     files: Path, model: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault 23: updates far too small to matter; losses are logged as ever, and the verdict claims nothing."""
-    done("tune", files / "labels.csv", "-m", model, "--run", "run", *SETTINGS, "training.learning_rate=1e-9",
+    done("tune", files / "labels.csv", "-m", model, "--run", "run", *SETTINGS, "training.learning_rate=1e-6",
          "precision=fp32")  # fmt: skip
     verdict = manifest(place / "run")["verdict"]
     assert verdict["verdict"] == "not shown"

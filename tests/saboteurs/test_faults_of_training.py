@@ -245,7 +245,7 @@ def test_34_the_rows_of_a_loss_that_is_no_number_are_named(
         loss = original(piece, totals, units)
         if torch.is_grad_enabled():
             calls.append(1)
-        return loss * float("nan") if len(calls) > 4 and torch.is_grad_enabled() else loss
+        return loss * float("nan") if len(calls) > 2 and torch.is_grad_enabled() else loss
 
     monkeypatch.setattr(training_step, "weighted_loss", poisoned)
     text = refused(
@@ -253,7 +253,7 @@ def test_34_the_rows_of_a_loss_that_is_no_number_are_named(
     )
     assert "The loss is not finite (nan); stopped before it reached the weights." in text
     found = json.loads((place / "runs" / "1" / "not_finite.json").read_text())
-    assert found["step"] in (2, 3, 4)
+    assert found["step"] == 3
     assert 1 <= len(found["examples"]) <= 8
     assert set(found["examples"]) <= {row["id"] for row in label_rows()[:30]}
     assert f"Step {found['step']}, with rows {found['examples'][0]}" in text

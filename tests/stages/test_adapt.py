@@ -92,7 +92,7 @@ def test_confirm_is_answered_by_the_winner_and_its_rivals_alone_and_after_the_ch
     kinds = {name.removeprefix("confirm_") in ("most_frequent", "tfidf") for name in answered}
     assert kinds == {True, False}  # one of each kind: the model is held against the best rival without one
     for child in (adapted / "children").iterdir():  # no candidate has seen a row of confirm
-        assert runs_in(child / "evaluation") == ["choose.jsonl", "timings.jsonl"], child.name
+        assert runs_in(child / "evaluation") == ["answered_by.json", "choose.jsonl", "timings.jsonl"], child.name
     last_choice = max((child / "steps" / "scores_choose.json").stat().st_mtime_ns
                       for child in (adapted / "children").iterdir())  # fmt: skip
     first_proof = min((adapted / "evaluation" / f"{name}.jsonl").stat().st_mtime_ns for name in answered)

@@ -96,7 +96,7 @@ def test_no_candidate_of_a_fold_sees_what_the_fold_confirms(folded: Folded) -> N
         for child in sorted((fold / "children").iterdir()):
             assert not confirmed & (ids(child, "tune") | ids(child, "choose"))
             assert ids(child, "confirm") == confirmed
-            assert runs_in(child / "evaluation") == ["choose.jsonl", "timings.jsonl"]
+            assert runs_in(child / "evaluation") == ["answered_by.json", "choose.jsonl", "timings.jsonl"]
             assert {answer["example_id"] for answer in json_lines(child / "evaluation" / "choose.jsonl")} == ids(
                 child, "choose"
             )

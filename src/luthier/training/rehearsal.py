@@ -83,7 +83,7 @@ def _save_and_reload(state: TrainingState, place: Path) -> int:
             raise GuardError(f"A checkpoint written in the rehearsal does not verify: {problem}. Is the disk broken?")
         first.resume_newest_that_verifies(state)
         again = second.save(state)
-        for file in sorted(written.iterdir()):
+        for file in sorted(written.iterdir(), reverse=True):  # the manifest, which holds digests of the others, last
             if sha256_file(file) != sha256_file(again / file.name):
                 raise GuardError(
                     f"A checkpoint read back in the rehearsal is not what was written ({file.name} differs), so this "
