@@ -70,6 +70,7 @@ def _kills(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     keys = ", ".join(f"`{key}`" for key in TIMED_KEYS)
     pattern = SHOWN_TIMES.pattern.replace("|", "\\|")
     machine = next(iter(found.values()))["machine"]
+    sources = sorted({kill["source"] for case in found.values() for kill in case["kills"] if kill.get("source")})
     return [
         "A command is killed at a moment drawn over the processor time of the run that was not interrupted, then "
         "resumed (or begun again, if it had not got as far as being a run). All bytes of the run directory are "
@@ -81,7 +82,7 @@ def _kills(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
         "",
         *[f"- {name}: `{case['command']}`" for name, case in found.items()],
         *(["", "Differing:", "", *problems] if problems else []),
-        f"\n{sentence(machine)}",
+        f"\n{sentence(machine)}" + f" The kills were of commits {', '.join(sources)}." * (len(sources) > 1),
     ]
 
 

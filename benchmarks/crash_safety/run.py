@@ -93,6 +93,7 @@ def points(work: Path) -> dict[str, Any]:
     from luthier.models.load import load_model
     from luthier.models.source import find_model
 
+    machine = card()  # before: the commit that is measured is the one that was imported
     scenarios = list(OF_FILES)
     for name, method in (("adapter", Lora(LoraConfig(rank=2))), ("model", Full())):
         loaded = load_model(find_model(str(_tiny(work))), precision="fp32")
@@ -108,7 +109,7 @@ def points(work: Path) -> dict[str, Any]:
                 passed, problem = {}, str(error)
         found.append({"save": scenario.name, "operations": operations, "passed": passed, "problem": problem})
         print(f"{scenario.name}: {problem or passed}", file=sys.stderr, flush=True)
-    return {"saves": found, "machine": card()}
+    return {"saves": found, "machine": machine}
 
 
 # ---------------------------------------------------------------------------------------------------- random kills
@@ -123,18 +124,27 @@ def kill(name: str, work: Path, path: Path, most: int | None) -> None:
     wanted = min(case["kills"], len(found["kills"]) + most) if most else case["kills"]
     if len(found["kills"]) >= wanted:
         return
+    for earlier in found["kills"]:
+        earlier.setdefault("source", found["machine"]["source"])
+    machine = card()
     folder = work.resolve() / name
     command = [str(_rows(folder, name)) if part == "ROWS" else part for part in case["command"]]
     command = [str(_tiny(work)) if part == "MODEL" else part for part in command]
     plan = _plan(command, folder) if name == "adapt" else None
     forks = Forks(plan)
     try:
-        found = _whole_runs(forks, command, folder) | {"kills": found["kills"], "machine": card()}
+        found = _whole_runs(forks, command, folder) | {"kills": found["kills"], "machine": machine}
         draw = random.Random(f"{name} of {case['kills']}")
         moments = [draw.uniform(0, found["seconds"]) for _ in range(10 * case["kills"])]
         for number in range(len(found["kills"]), wanted):
             share = moments[number] / found["seconds"]
-            found["kills"].append(_one_kill(forks, command, folder, number, moments[number]) | {"at": round(share, 4)})
+            found["kills"].append(
+                _one_kill(forks, command, folder, number, moments[number])
+                | {
+                    "at": round(share, 4),
+                    "source": machine["source"],
+                }
+            )
             write_json(path, found)
             print(f"{name} {number + 1}/{wanted}: {found['kills'][-1]}", file=sys.stderr, flush=True)
     finally:
@@ -234,6 +244,7 @@ def corrupt(work: Path) -> dict[str, Any]:
     from command_line import done
     from corruption import corruptions, gather
 
+    machine = card()
     folder = work.resolve() / "corruptions"
     shutil.rmtree(folder, ignore_errors=True)
     rows = _rows(folder, "corruptions")
@@ -248,7 +259,7 @@ def corrupt(work: Path) -> dict[str, Any]:
         "files": sorted({c.target for c in tried}),
         "outcomes": [[kind, outcome, number] for (kind, outcome), number in sorted(table.items())],
         "wrong": wrong,
-        "machine": card(),
+        "machine": machine,
     }
 
 

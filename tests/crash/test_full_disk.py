@@ -12,6 +12,7 @@ from faulty_files import Operations, failing
 
 from luthier.cli.session import advice
 from luthier.core.run import RunDirectory
+from luthier.core.stages import config_class
 from luthier.stages.material import DataConfig, require_same_model
 from luthier.training.checkpoints import Checkpoints, verify
 
@@ -62,7 +63,7 @@ def test_advice_is_given_where_something_can_be_done() -> None:
 def test_a_run_on_a_disk_that_is_closed_says_so_and_is_left_as_it_was(place: Path) -> None:
     from luthier.core import files
 
-    run = RunDirectory.create(place / "run", "tune", DataConfig(path="rows.csv"))
+    run = RunDirectory.create(place / "run", "tune", config_class("tune").parse({"data": {"path": "rows.csv"}}))
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file() and path.name != ".lock"}
 
     def closed(path: Any, mode: str = "r", *more: Any, **options: Any) -> Any:

@@ -105,6 +105,7 @@ def test_logged_steps_later_than_a_checkpoint_are_forgotten(tmp_path: Path) -> N
     run = make(tmp_path / "run")
     for step in (1, 2, 3):
         run.log({"step": step, "loss": 1 / step}, {"step": step, "seconds": 0.1})
+    run.record_logs()
     with open(run.path / "metrics.jsonl", "a") as file:
         file.write('{"step":4,"lo')  # torn by a crash
     run.forget_after(2)
