@@ -174,11 +174,11 @@ def test_31_a_disk_that_is_full_at_a_save_leaves_the_last_checkpoint(
     """Fault 31: no space left while step 4 is saved; the run is not called finished, and goes on later."""
     from luthier.training import checkpoints
 
-    def full(tensors: Any, path: Path) -> None:
+    def full(path: Path, pieces: Any) -> None:
         raise OSError(28, "No space left on device", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "save_file", full)
+        patch.setattr(checkpoints, "write_synced", full)
         called = luthier("resume", stopped)
     assert called.code == 2
     assert "No space left on device" in called.said

@@ -75,6 +75,7 @@ def _gone(run: RunDirectory) -> RunError:
 
 def recipe_of(run: RunDirectory) -> Any:
     """Return the parsed recipe of an existing run."""
+    run.files.read("recipe.yaml")  # refused if it is not what the run wrote
     path = run.path / "recipe.yaml"
     text = load_recipe(path)
     return config_class(run.manifest["stage"]).parse(text.values, str(path), text.lines)
