@@ -228,4 +228,10 @@ def _answering(run: RunDirectory) -> dict[str, Any]:
     answering: dict[str, Any] | None = run.manifest.get("answering")
     if answering is None:
         raise RunError(f"{run.path} cannot answer yet (status {run.status}). Finish it: luthier resume {run.path}.")
+    if answering["kind"] == "reading":
+        raise RunError(
+            f"{run.path} was tuned on raw text: it goes on with text and was not taught to answer. Measure it on text: "
+            f"luthier evaluate {run.path} TEXT. To teach it to answer: luthier merge {run.path}, then luthier tune "
+            f"EXAMPLES -m {run.path}/merged."
+        )
     return answering

@@ -12,7 +12,8 @@ answer that failed scores as wrong and is never dropped. Beside the protocol's a
 Metrics with parts worth showing (precision and recall, classes) also have `details(rows)`. Where a row alone scores
 otherwise than a corpus of one row does, `of_each(rows)` says how; where a figure is only comparable with what it was
 counted by, `signature(rows)` says that. `unit` is "number" where a value is no share, and reports do not write it in
-percent; `needs_confidence` is true where `measure` needs answers with a confidence in their `scores`.
+percent; `needs_confidence` is true where `measure` needs answers with a confidence in their `scores`. `of_text` is true
+where it measures how a text was read (`luthier.evaluation.reading`) and not an answer.
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ METRICS: Table[type[Metric]] = Table(
         "empty": "luthier.evaluation.metrics.status:Empty",
         "cut": "luthier.evaluation.metrics.status:Cut",
         "failed": "luthier.evaluation.metrics.status:Failed",
+        "bits_per_byte": "luthier.evaluation.metrics.language_model:BitsPerByte",
+        "token_perplexity": "luthier.evaluation.metrics.language_model:TokenPerplexity",
+        "word_perplexity": "luthier.evaluation.metrics.language_model:WordPerplexity",
+        "byte_perplexity": "luthier.evaluation.metrics.language_model:BytePerplexity",
+        "next_token_accuracy": "luthier.evaluation.metrics.language_model:NextTokenAccuracy",
     },
 )
 """Name -> class. The class is a frozen dataclass whose fields are the metric's settings."""
@@ -67,6 +73,11 @@ _TITLES = {
     "empty": "empty",
     "cut": "cut",
     "failed": "failed",
+    "bits_per_byte": "bits per byte",
+    "token_perplexity": "perplexity per token",
+    "word_perplexity": "perplexity per word",
+    "byte_perplexity": "perplexity per byte",
+    "next_token_accuracy": "next-token accuracy",
 }
 
 

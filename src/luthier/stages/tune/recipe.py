@@ -9,9 +9,11 @@ from pydantic import Field
 
 from luthier.core import config
 from luthier.evaluation.comparison import Comparison
+from luthier.evaluation.retention import Forgetting
 from luthier.evaluation.statistics import Scores
 from luthier.models.source import DEFAULT_MODEL
 from luthier.stages.material import DataConfig
+from luthier.stages.raw_text import CorpusConfig
 from luthier.training.config import TrainingConfig
 from luthier.training.source import BatchConfig
 
@@ -25,7 +27,8 @@ class Config(config.Config):
         "auto", description="fp32, bf16, or auto: bf16 compute with fp32 masters where the machine has it"
     )
     adapter: dict[str, Any] = Field(default_factory=lambda: {"method": "lora"}, description="method and its settings")
-    objective: str = Field("sft", description="what is minimised")
+    objective: str = Field("sft", description="what is minimised: sft on examples with answers, causal_lm on raw text")
+    corpus: CorpusConfig = Field(CorpusConfig(), description="how raw text is read (objective causal_lm)")
     batch: BatchConfig = BatchConfig()
     training: TrainingConfig = TrainingConfig()
     seed: int = Field(0, description="seed of initialisation, order and dropout")
@@ -33,6 +36,13 @@ class Config(config.Config):
         "confirm", description="the part that before and after are measured on"
     )
     compare_before: bool = Field(True, description="also measure the model before tuning, and compare")
+    retention: bool | None = Field(
+        None, description="ask general questions before and after; null: for raw text, not for examples"
+    )
+
+    def asks_general_questions(self, material: str) -> bool:
+        """Whether the general questions are asked before and after."""
+        return material == "corpus" if self.retention is None else self.retention
 
 
 @dataclass(frozen=True)
@@ -42,3 +52,4 @@ class Outcome:
     after: Scores
     before: Scores | None
     comparison: Comparison | None
+    forgetting: Forgetting | None = None

@@ -1,0 +1,81 @@
+"""Learning from examples: prompts with the answers that are right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from luthier.core.errors import ConfigError
+from luthier.core.run import RunDirectory
+from luthier.data.render import Renderer
+from luthier.evaluation.answerers import Prompted
+from luthier.evaluation.answering import collect_answers
+from luthier.evaluation.latency import median_latency_seconds
+from luthier.evaluation.statistics import Scores
+from luthier.generation.local import LocalModel
+from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
+from luthier.stages.guards import render_parts
+from luthier.stages.material import measure_lengths, read_material
+from luthier.stages.raw_text import KIND, CorpusConfig
+from luthier.stages.tune.recipe import Config, Outcome
+from luthier.stages.tune.report import announce, write_reports
+
+
+class ExamplesLesson:
+    """The rows of a table, of which each has a prompt and an answer; see `Lesson`."""
+
+    def __init__(self, config: Config, run: RunDirectory) -> None:
+        self._config = config
+        self._run = run
+        if config.corpus != CorpusConfig() or config.data.kind == KIND:
+            raise ConfigError(
+                f"corpus.* and the kind {KIND} have no effect with objective={config.objective}. For raw text: "
+                "--objective causal_lm."
+            )
+        self.material = read_material(config.data, run)
+        self.metric = self.material.task.metric
+
+    def prepare(self, tokenizer: Any, context: int) -> None:
+        """Render all rows, so that what the model cannot take is known."""
+        self.renderer = Renderer(tokenizer, context, self._config.data.thoughts == "train")
+        rendered = render_parts(self.renderer, self.material.parts)
+        self.lengths = measure_lengths(self.renderer, self.material.parts)
+        self.sequences = [row.batch() for row in rendered["tune"]]
+        self.held_out = [row.batch() for row in rendered["choose"]]
+        self.tokens = sum(map(len, rendered["tune"]))
+        self._trained_tokens = sum(row.trained for row in rendered["tune"])
+        self._strategy = ZeroShot(ZeroShotConfig(max_tokens=self.lengths.limit))
+
+    def record(self) -> dict[str, Any]:
+        """Return lengths, tokens, and how the tuned model is asked."""
+        return {
+            "lengths": self.lengths.to_json(),
+            "training_tokens": {"all": self.tokens, "trained": self._trained_tokens},
+            "answering": {
+                "kind": "tuned",
+                "strategy": {"strategy": "zero_shot", "max_tokens": self.lengths.limit},
+            },
+        }
+
+    def announce(self) -> None:
+        """Show data, lengths, iterations and the estimate of memory."""
+        announce(self._run, self._config, self.material, self.lengths)
+
+    def scores(self, model: LocalModel, when: str) -> Scores:
+        """Answer and score the part to prove on; "after" is what the run is known by."""
+        part = self._config.prove_on
+        examples, name = self.material.parts[part], part if when == "after" else f"before_{part}"
+        answerer = Prompted(model, self._strategy)
+        answers = collect_answers(answerer, examples, self._run, name)
+        return self._run.once(
+            f"scores_{name}",
+            lambda: Scores.measure(answerer.identity, examples, answers, self.material.metrics),
+            Scores.from_json,
+        )
+
+    def latency_seconds(self, model: LocalModel) -> float | None:
+        """Return the median time of one answer."""
+        return median_latency_seconds(Prompted(model, self._strategy), self.material.parts[self._config.prove_on])
+
+    def report(self, outcome: Outcome) -> None:
+        """Show the result, and write report.html and card.md."""
+        write_reports(self._run, self._config, self.material, outcome)
