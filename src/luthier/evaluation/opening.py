@@ -177,6 +177,16 @@ def winner_of(run: RunDirectory) -> RunDirectory:
     return RunDirectory(run.path / chosen, run.listener, run.stop) if chosen else run
 
 
+def require_answering(spec: str) -> None:
+    """Stop where a run is meant that does not answer, before its rows are read.
+
+    Raises:
+        RunError: if it was tuned on raw text, or is not done.
+    """
+    if RunDirectory.is_run(Path(spec)):
+        _answering(winner_of(RunDirectory(Path(spec))))
+
+
 def mapping_of(run: RunDirectory) -> RowMapping | None:
     """Return how the run's data was read, to read new files alike."""
     stored = run.manifest.get("mapping")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pydantic import Field
 
 from luthier.core import config
+from luthier.core.errors import ConfigError
 from luthier.core.protocols import Answerer
 from luthier.core.run import RunDirectory
 from luthier.core.types import Answer, Example
@@ -34,6 +35,8 @@ from luthier.stages.asking import (
 from luthier.stages.blocks import reproduce, score_cell, signature_rows, unit_of
 from luthier.stages.glossary import GLOSSARY
 from luthier.stages.material import DataConfig, require_same_data
+from luthier.stages.raw_text import is_raw_text
+from luthier.stages.text_evaluation import evaluate_text
 
 
 class SamplingConfig(config.Config):
@@ -67,7 +70,10 @@ class Config(config.Config):
 
 
 def run(config: Config, run: RunDirectory) -> None:
-    """Read, answer, score."""
+    """Read, answer, score; raw text is read and not answered."""
+    if is_raw_text(config.answerer, config.data.kind):
+        _run_on_text(config, run)
+        return
     dataset = read_for(config.answerer, config.data)
     require_same_data(run, config.data.path, dataset.digest)
     examples = dataset.examples
@@ -108,6 +114,17 @@ def run(config: Config, run: RunDirectory) -> None:
     if config.export:
         table_of_rows = samples_table(examples, samples, measured)
         path = write_table(table_of_rows, run.path / f"rows.{config.export}")
+        run.update(export=path.name)
+        run.listener.show(Row("rows", f"`{escape(str(path))}`"))
+    run.finish({"metric": scores.names[0], "value": scores.value(scores.names[0])})
+
+
+def _run_on_text(config: Config, run: RunDirectory) -> None:
+    if config.sampling != SamplingConfig():
+        raise ConfigError("Raw text is read and not answered: sampling has no effect on it. Leave it out.")
+    scores = evaluate_text(config.answerer, config.data, config.metrics, config.precision, run)
+    if config.export:
+        path = write_table(scores.frame(), run.path / f"rows.{config.export}")
         run.update(export=path.name)
         run.listener.show(Row("rows", f"`{escape(str(path))}`"))
     run.finish({"metric": scores.names[0], "value": scores.value(scores.names[0])})

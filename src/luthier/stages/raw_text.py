@@ -131,6 +131,14 @@ def find_text(data: DataConfig, column: str | None) -> Corpus:
     return find_corpus(data.path, column)
 
 
+def looks_like_text(path: str) -> bool:
+    """Say whether a path on this machine is a text file, or a folder with text files and no tables."""
+    place = Path(path)
+    files = [place] if place.is_file() else list(place.iterdir()) if place.is_dir() else []
+    suffixes = {file.suffix.lower() for file in files}
+    return bool(suffixes & {".txt", ".md"}) and not suffixes & {".csv", ".jsonl", ".parquet", ".json"}
+
+
 def require_no_idle_options(data: DataConfig) -> None:
     """Refuse options of reading that have no effect on raw text.
 

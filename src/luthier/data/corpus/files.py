@@ -109,6 +109,6 @@ def find_corpus(path: str, column: str | None = None) -> Corpus:
 def _digest_of(file: DataFile) -> str:
     digest = hashlib.sha256()
     with open_bytes(file) as stream:
-        while block := stream.read(1 << 20):
+        while block := stream.read(text.BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()

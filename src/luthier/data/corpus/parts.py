@@ -182,8 +182,8 @@ def _by_position(store: TokenStore, most: int) -> CorpusParts:
     parts = {"tune": sections[:second], "choose": sections[second:third], "confirm": sections[third:]}
     notes = [
         f"With {store.documents} document(s) the text is divided by position: the first {second:,} sections are "
-        f"learned from, then {third - second:,} choose, and the last {len(sections) - third:,} confirm. A section is up "
-        f"to {SECTION_CHARACTERS:,} characters."
+        f"learned from, then {third - second:,} choose, and the last {len(sections) - third:,} confirm. A section has "
+        f"up to {SECTION_CHARACTERS:,} characters."
     ]
     if again := store.documents - int(first.sum()):
         notes.append(f"{again} document(s) repeat an earlier one word for word and are left out.")

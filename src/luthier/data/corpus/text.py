@@ -46,11 +46,14 @@ def read_text(
                 continue
             yield 1, waiting, first
             waiting, first = "", False
-    for section in cutter.rest() if good else ():
+    if not good:
+        return
+    for section in cutter.rest():
         waiting += section
-    if good and waiting and (waiting.strip() or not first):
-        yield 1, waiting, first
-    elif good and first:
+        if waiting.strip() or not first:
+            yield 1, waiting, first
+            waiting, first = "", False
+    if first:
         yield 1, None, True
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from luthier.core.errors import ConfigError
+from luthier.core.errors import ConfigError, DataError
 from luthier.core.run import RunDirectory
 from luthier.data.render import Renderer
 from luthier.evaluation.answerers import Prompted
@@ -15,7 +15,7 @@ from luthier.generation.local import LocalModel
 from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
 from luthier.stages.guards import render_parts
 from luthier.stages.material import measure_lengths, read_material
-from luthier.stages.raw_text import KIND, CorpusConfig
+from luthier.stages.raw_text import KIND, CorpusConfig, looks_like_text
 from luthier.stages.tune.recipe import Config, Outcome
 from luthier.stages.tune.report import announce, write_reports
 
@@ -31,7 +31,12 @@ class ExamplesLesson:
                 f"corpus.* and the kind {KIND} have no effect with objective={config.objective}. For raw text: "
                 "--objective causal_lm."
             )
-        self.material = read_material(config.data, run)
+        try:
+            self.material = read_material(config.data, run)
+        except DataError as error:
+            if looks_like_text(config.data.path):
+                error.add_note(f"If this is raw text: luthier tune {config.data.path} --objective causal_lm")
+            raise
         self.metric = self.material.task.metric
 
     def prepare(self, tokenizer: Any, context: int) -> None:
