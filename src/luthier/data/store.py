@@ -116,8 +116,12 @@ def open_store(
     folder = cache_folder() / "tokens" / key
     if not _is_whole(folder):
         shutil.rmtree(folder, ignore_errors=True)
-        with staged_folder(folder) as staged:
-            _write(corpus, tokens, digest, staged, listener)
+        try:
+            with staged_folder(folder) as staged:
+                _write(corpus, tokens, digest, staged, listener)
+        except OSError:
+            if not _is_whole(folder):  # else another process has made the same meanwhile
+                raise
     store = _open(folder, key)
     if store.unusable and not skip_bad:
         raise DataError(

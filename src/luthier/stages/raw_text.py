@@ -8,10 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field, model_validator
+from safetensors.numpy import load_file, save
 
 from luthier.core.config import Config
 from luthier.core.errors import ConfigError
+from luthier.core.files import write_atomically
 from luthier.core.listener import Listener
 from luthier.core.run import RunDirectory
 from luthier.core.types import Example
@@ -234,9 +237,8 @@ def warn_of_learned_text(answerer: str, store: TokenStore, listener: Listener) -
     path = Path(answerer)
     if not RunDirectory.is_run(path) or not (winner_of(RunDirectory(path)).path / LEARNED).exists():
         return
-    seen = learned_digests(winner_of(RunDirectory(path)))
-    of = store.sections["digest"].astype("uint64").view("int64")
-    learned = sum(digest in seen for digest in of.tolist())
+    of = _as_signed(store.sections["digest"])
+    learned = int(np.isin(of, learned_digests(winner_of(RunDirectory(path)))).sum())
     if learned:
         listener.say(
             f"**{learned:,} of these {len(of):,} sections of text were learned from or chosen on** by "
@@ -250,20 +252,15 @@ LEARNED = "learned.safetensors"
 
 def store_learned(run: RunDirectory, text: RawText) -> None:
     """Keep the digests of the sections that a run learns from and chooses on."""
-    import numpy as np
-    from safetensors.numpy import save
-
-    from luthier.core.files import write_atomically
-
-    digests = text.store.sections["digest"].astype("uint64").view("int64")
-    write_atomically(
-        run.path / LEARNED,
-        save({name: np.ascontiguousarray(digests[text.parts[name]]) for name in ("tune", "choose")}),
-    )
+    digests = _as_signed(text.store.sections["digest"])
+    write_atomically(run.path / LEARNED, save({"tune": digests[text.parts.tune], "choose": digests[text.parts.choose]}))
 
 
-def learned_digests(run: RunDirectory) -> set[int]:
-    """Return the digests that `store_learned` kept."""
-    from safetensors.numpy import load_file
+def learned_digests(run: RunDirectory) -> Any:
+    """Return the digests that `store_learned` kept, `[n]`."""
+    return np.concatenate(list(load_file(run.path / LEARNED).values()))
 
-    return {digest for part in load_file(run.path / LEARNED).values() for digest in part.tolist()}
+
+def _as_signed(digests: Any) -> Any:
+    """Return digests as whole numbers that safetensors can hold."""
+    return np.ascontiguousarray(digests).view(np.int64)
