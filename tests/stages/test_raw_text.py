@@ -26,6 +26,7 @@ from interrupting import WAVE, Forks
 
 from luthier.core.files import read_json
 from luthier.evaluation import answering
+from luthier.evaluation.retention import base, questions, retained
 from luthier.evaluation.statistics import Scores
 
 SETTINGS = ("--objective", "causal_lm", "corpus.window_tokens=128", "corpus.overlap_tokens=32", "training.epochs=2",
@@ -47,13 +48,13 @@ def _same_waves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty short documents of a few words; never written to."""
+    """Forty short documents of a few words; never written to."""
     folder = tmp_path_factory.mktemp("corpus")
     draw = random.Random(3)
-    for number in range(60):
+    for number in range(40):
         text = " ".join(draw.choice(_WORDS) for _ in range(12 if number else 60))
         (folder / f"{number:02}.txt").write_text(f"{text}.\n")
-    (folder / "60.txt").write_text((folder / "01.txt").read_text())
+    (folder / "40.txt").write_text((folder / "01.txt").read_text())
     (folder / "empty.md").write_text("\n")
     return folder
 
@@ -72,7 +73,7 @@ def test_a_run_learns_the_text_and_proves_it(lora: Path) -> None:
     found = manifest(lora)
     assert found["task"] == {"kind": "corpus", "reason": "raw text"}
     assert found["answering"] == {"kind": "reading"}
-    assert found["data"]["rows"] == 61
+    assert found["data"]["rows"] == 41
     verdict = found["verdict"]
     assert (verdict["metric"], verdict["verdict"]) == ("bits_per_byte", "better")
     losses = [line["eval_total_loss"] for line in json_lines(lora / "metrics.jsonl") if "eval_total_loss" in line]
@@ -103,10 +104,15 @@ def test_the_report_and_the_card_say_what_was_done(lora: Path) -> None:
         assert text in page, text
     card = (lora / "card.md").read_text()
     assert "go on with plain text, without a chat template" in card
-    assert "61 documents" in card
+    assert "41 documents" in card
 
 
-def test_full_tuning_asks_general_questions_before_and_after(corpus: Path, model: Path, place: Path) -> None:
+def test_full_tuning_asks_general_questions_before_and_after(
+    corpus: Path, model: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = questions()[:12]  # of 240: the words matter here, not the verdict
+    for module in (base, retained):
+        monkeypatch.setattr(module, "questions", lambda: few)
     called = done("tune", corpus, "-m", model, "--run", "run", *SETTINGS, "adapter.method=full", "training.epochs=1")
     assert (place / "run" / "model" / "model.safetensors").exists()
     assert "forgetting" in called.said
@@ -118,9 +124,9 @@ def test_full_tuning_asks_general_questions_before_and_after(corpus: Path, model
 
 def test_evaluate_and_compare_read_text(lora: Path, corpus: Path, model: Path, place: Path) -> None:
     called = done("evaluate", lora, corpus, "--run", "run", "--export", "csv")
-    assert "61 documents are the units of intervals and tests" in called.said
+    assert "41 documents are the units of intervals and tests" in called.said
     assert "sections of text were learned from or chosen on" in called.said
-    assert len((place / "run" / "rows.csv").read_text().splitlines()) == 62
+    assert len((place / "run" / "rows.csv").read_text().splitlines()) == 42
     (place / "new").mkdir()
     for number in range(12):
         (place / "new" / f"{number}.txt").write_text(f"red blue late early {number} broken new old.\n")
@@ -167,7 +173,7 @@ def test_bad_documents_are_named_before_a_model_is_read(corpus: Path, model: Pat
     (place / "corpus" / "07.txt").write_bytes(b"fine\n\xff\n")
     text = refused("tune", "corpus", "-m", model, *SETTINGS)
     assert "corpus/07.txt:2: the text holds bytes or escapes that are no character" in text
-    assert "1 of 61 documents cannot be used" in text
+    assert "1 of 41 documents cannot be used" in text
     (place / "corpus" / "07.txt").write_text("other words now")
     done("tune", "corpus", "-m", model, "--run", "run", *SETTINGS, "retention=false", "training.epochs=0.2")
     (place / "corpus" / "07.txt").write_text("changed since")
@@ -175,17 +181,15 @@ def test_bad_documents_are_named_before_a_model_is_read(corpus: Path, model: Pat
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 def test_interrupted_and_resumed_equals_uninterrupted(corpus: Path, model: Path, lora: Path, place: Path) -> None:
-    """Killed in the middle of its steps, then asked to stop while the tuned model reads: the same bytes in the end."""
+    """Killed in the middle of its steps: the same bytes in the end."""
     forks = Forks()
     command = ("tune", corpus, "-m", model, "--run", "run", *SETTINGS, "retention=false")
     try:
         killed = forks.call("update", 5, "SIGKILL", *command, folder=place)
         assert killed.code == -9, killed
-        stopped = forks.call("sync", 10, "SIGTERM", "resume", "run", folder=place)
-        assert stopped.code in (130, 0), stopped
     finally:
         forks.close()
-    assert "Going on after step" in done("resume", "run").said or stopped.code == 0
+    assert "Going on after step 3 of" in done("resume", "run").said
     found, expected = reproducible_files(place / "run"), reproducible_files(lora)
     assert [name for name in expected if found.get(name) != expected[name]] == []
     assert set(found) == set(expected)

@@ -18,7 +18,7 @@ GLOSSARY = {
     "token F1": "Overlap of the words of answer and reference, without articles and punctuation.",
     "field F1": "Share of the JSON fields that are right, counting missing and surplus ones as wrong.",
     "valid JSON": "Share of answers that are JSON with all the expected fields, right or wrong.",
-    "bits per byte": "How many bits a byte of text takes if the model packs it; lower is better, and it can be compared "
+    "bits per byte": "How many bits a byte of text takes if the model packs it; lower is better. It can be compared "
     "between all models.",
     "perplexity per token": "Among how many equally likely tokens the model is unsure, on average; lower is better.",
     "perplexity per word": "The same a word; can be compared between all models.",

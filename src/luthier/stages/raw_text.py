@@ -47,8 +47,11 @@ class CorpusConfig(Config):
     window_tokens: int = Field(
         1024, ge=16, description="most tokens that are read together; longer documents are cut into windows"
     )
-    overlap_tokens: int = Field(
-        256, ge=1, description="tokens before a piece that are its context when text is measured, and not counted again"
+    overlap_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="tokens before a piece that are its context when text is measured, and not counted again; null: a "
+        "quarter of window_tokens",
     )
     held_out_tokens: int = Field(
         200_000, ge=1, description="most tokens of choose and of confirm; what is beyond is learned from"
@@ -56,10 +59,8 @@ class CorpusConfig(Config):
 
     @model_validator(mode="after")
     def _overlap_fits(self) -> CorpusConfig:
-        if self.overlap_tokens >= self.window_tokens:
-            raise ValueError(
-                f"overlap_tokens ({self.overlap_tokens}) must be below window_tokens ({self.window_tokens})"
-            )
+        if self.overlap_tokens is not None and self.overlap_tokens >= self.window_tokens:
+            raise ValueError(f"overlap_tokens {self.overlap_tokens} is not below window_tokens {self.window_tokens}")
         return self
 
     def window_for(self, context: int) -> int:
@@ -68,7 +69,8 @@ class CorpusConfig(Config):
 
     def overlap_for(self, context: int) -> int:
         """Return the tokens of context that a model with this context reads before a piece."""
-        return min(self.overlap_tokens, self.window_for(context) // 2)
+        window = self.window_for(context)
+        return window // 4 if self.overlap_tokens is None else min(self.overlap_tokens, window // 2)
 
 
 @dataclass(frozen=True)
