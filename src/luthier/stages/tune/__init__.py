@@ -16,7 +16,7 @@ from luthier.objectives import OBJECTIVES
 from luthier.reporting.inline import escape
 from luthier.stages.tune.lessons import LESSONS
 from luthier.stages.tune.recipe import Config, Outcome
-from luthier.stages.tune.training import Training, adapter_method
+from luthier.stages.tune.shared_training import Training, adapter_method
 
 __all__ = ["Config", "run"]
 
