@@ -54,7 +54,7 @@ class CorpusConfig(Config):
         "quarter of window_tokens",
     )
     held_out_tokens: int = Field(
-        200_000, ge=1, description="most tokens of choose and of confirm; what is beyond is learned from"
+        100_000, ge=1, description="most tokens of choose and of confirm; what is beyond is learned from"
     )
 
     @model_validator(mode="after")

@@ -56,7 +56,7 @@ class CorpusParts:
 
 
 def divide(
-    store: TokenStore, seed: int = 0, held_out_tokens: int = 200_000, given: Mapping[int, PartName] | None = None
+    store: TokenStore, seed: int = 0, held_out_tokens: int = 100_000, given: Mapping[int, PartName] | None = None
 ) -> CorpusParts:
     """Divide a corpus.
 
