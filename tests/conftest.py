@@ -31,7 +31,8 @@ def _ctrl_c_counts() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _records_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Remember digests and retention of tiny models in a folder of the test run, not in the user's cache."""
+    """Remember digests, retention and tokens in a folder of the test run, not in the user's cache."""
+    from luthier.data import store
     from luthier.evaluation.retention import base
     from luthier.models import weights
 
@@ -39,7 +40,7 @@ def _records_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         return Path(os.environ.get("LUTHIER_CACHE") or tmp_path_factory.getbasetemp() / "cache")
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (base, weights):
+        for module in (base, weights, store):
             patch.setattr(module, "cache_folder", folder)
         yield
 

@@ -234,7 +234,8 @@ def tune(
     """Tune a model: one adaptation by training, with the proof of what it did.
 
     Args:
-        what: A data file or folder, or a recipe (`.yaml`).
+        what: A data file or folder, or a recipe (`.yaml`). With the override "objective=causal_lm" a corpus: a text, a
+            table of texts, or a folder of these.
         overrides: Changes of the recipe, such as "training.learning_rate=1e-4".
         model: The model; the built-in one by default.
         read: How to read the file (see `luthier.data.options`).
@@ -279,7 +280,7 @@ def evaluate(
 
     Args:
         what: A run directory, a model, or an answers file (`.jsonl`).
-        data: Rows with right answers.
+        data: Rows with right answers; for a run that was tuned on raw text, or with the kind "corpus", text.
         metrics: Names of metrics; those of the task by default.
         read: How to read the file; a run knows it.
         kind: Kind of task; guessed if left out.

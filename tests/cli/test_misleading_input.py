@@ -221,7 +221,7 @@ GONE = (
     "written. If it was moved, go on with it there: luthier resume NEW_PLACE. Else start again."
 )
 VERBS: dict[str, tuple[str, tuple[object, ...]]] = {
-    "tune": ("luthier.stages.tune", SETTINGS),
+    "tune": ("luthier.stages.tune.examples", SETTINGS),
     "adapt": ("luthier.stages.adapt", ("--budget", "15s")),
 }
 
@@ -259,7 +259,7 @@ def test_a_run_directory_that_is_deleted_meanwhile(
 def test_a_run_directory_that_is_moved_meanwhile_goes_on_there(
     files: Path, model: Path, place: Path, before_the_report: Callable[..., None]
 ) -> None:
-    before_the_report("luthier.stages.tune", lambda run: run.rename("moved"))
+    before_the_report("luthier.stages.tune.examples", lambda run: run.rename("moved"))
     text = refused("tune", files / "labels.csv", "-m", model, "--run", "run", *SETTINGS)
     assert text == f"luthier: {GONE}"
     assert runs_in(place) == ["moved"]

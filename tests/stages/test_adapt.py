@@ -250,12 +250,12 @@ def test_a_method_that_fails_does_not_take_the_others_with_it(
     files: Path, model: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from luthier.core.errors import GuardError
-    from luthier.stages import tune
+    from luthier.stages.tune.shared_training import Training
 
     def diverges(*_: Any) -> None:
         raise GuardError("The loss is not finite (nan).")
 
-    monkeypatch.setattr(tune, "_train", diverges)
+    monkeypatch.setattr(Training, "train", diverges)
     called = done("adapt", files / "labels.csv", "-m", model, "--budget", "1h", "--try", "as_is,lora")
     assert "LoRA r16, 3 epochs failed: The loss is not finite (nan)." in called.said
     run = place / "runs" / "1"

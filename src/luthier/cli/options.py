@@ -36,7 +36,7 @@ Rubric = Annotated[
 Kind = Annotated[
     str | None,
     typer.Option("--kind", help="Kind of task: classification, extraction, summarization, "
-                 "question_answering, chat, translation. "
+                 "question_answering, chat, translation; corpus for raw text (evaluate, compare). "
                  "[default: guessed]", rich_help_panel=_READING),
 ]  # fmt: skip
 Prompt = Annotated[

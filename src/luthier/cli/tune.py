@@ -11,18 +11,29 @@ from luthier.cli.session import perform
 
 EXAMPLES = (
     "Examples:\n\n  luthier tune tickets.csv\n\n  luthier tune tickets.csv training.epochs=4 adapter.rank=8\n\n"
-    "  luthier tune tickets.csv adapter.method=full training.learning_rate=1e-5\n\n  luthier tune recipe.yaml"
+    "  luthier tune tickets.csv adapter.method=full training.learning_rate=1e-5\n\n"
+    "  luthier tune corpus/ --objective causal_lm\n\n  luthier tune recipe.yaml"
 )
 
 
 def tune(
-    what: Annotated[str, typer.Argument(metavar="DATA|RECIPE.yaml", help="A data file or folder, or a recipe.")],
+    what: Annotated[
+        str, typer.Argument(metavar="DATA|RECIPE.yaml", help="A data file or folder, a corpus of text, or a recipe.")
+    ],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the recipe.")
     ] = None,
     model: options.Model = None,
     precision: Annotated[
         str | None, typer.Option("--precision", help="fp32, bf16, or auto. [default: the recipe's, auto]")
+    ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            "--objective",
+            help="What is minimised: sft on examples with answers, causal_lm on raw text (.txt, .md, or a table with a "
+            "column text). [default: the recipe's, sft]",
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of initialisation and order. [default: 0]")] = None,
     run: options.RunPath = None,
@@ -37,10 +48,10 @@ def tune(
     split: options.Split = None,
     skip_bad: options.SkipBad = False,
 ) -> None:
-    """Tune a model on your examples (LoRA or full), and compare it with the model before."""
+    """Tune a model on your examples or on raw text (LoRA or full), and compare it with the model before."""
     from luthier import api
 
-    given = {"precision": precision, "seed": seed}
+    given = {"precision": precision, "objective": objective, "seed": seed}
     changes = [*(overrides or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
     read = options.reading(prompt, answer, system, cluster, id, split, skip_bad)
     running: dict[str, Any] = {"run": run, "overwrite": overwrite}

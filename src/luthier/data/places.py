@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from luthier.core.errors import DataError, LuthierError, nearest
 from luthier.data.formats import FORMATS
@@ -60,6 +60,19 @@ class RemoteFile:
             raise _unreachable(self.address, error) from None
         return data
 
+    def open(self) -> IO[bytes]:
+        """Open the content, to be fetched piece by piece.
+
+        Raises:
+            DataError: if that is not possible.
+        """
+        system, path = _file_system(self.address)
+        try:
+            stream: IO[bytes] = system.open(path, "rb")
+        except Exception as error:  # each kind of store raises its own
+            raise _unreachable(self.address, error) from None
+        return stream
+
 
 def data_files(root: str | Path) -> tuple[Sequence[DataFile], list[str]]:
     """Return the data files of a path or address, and the names of the files beside them that are no data.
@@ -67,24 +80,57 @@ def data_files(root: str | Path) -> tuple[Sequence[DataFile], list[str]]:
     Raises:
         DataError: if there are none.
     """
-    found = list(_remote(str(root)) if is_address(root) else _local(Path(root)))
+    return choose_files(root, _SUFFIXES, f"{', '.join(FORMATS)} files")
+
+
+def choose_files(
+    root: str | Path, suffixes: Sequence[str], what: str, *, deep: bool = False
+) -> tuple[Sequence[DataFile], list[str]]:
+    """Return the files of a folder or address that have one of some endings, and the names of those beside them.
+
+    A path to a file gives that file, whatever its ending.
+
+    Args:
+        root: The path or address.
+        suffixes: Endings in lower case, such as ".csv".
+        what: What is looked for, for messages.
+        deep: Look into folders within the folder as well.
+
+    Raises:
+        DataError: if there are none.
+    """
+    found = list(_remote(str(root), deep) if is_address(root) else _local(Path(root), deep))
     if len(found) == 1 and str(found[0]) == str(root):
         return found, []
-    files = [file for file in found if file.suffix.lower() in _SUFFIXES]
+    files = [file for file in found if file.suffix.lower() in suffixes]
     if not files:
         names = ", ".join(file.name for file in found[:10]) or "no files"
-        raise DataError(f"The folder {root} holds no {', '.join(FORMATS)} files (found: {names}).")
+        raise DataError(f"The folder {root} holds no {what} (found: {names}).")
     return files, [file.name for file in found if file not in files]
 
 
-def _local(root: Path) -> Iterator[DataFile]:
+def open_bytes(file: DataFile) -> IO[bytes]:
+    """Open a file to be read piece by piece.
+
+    Raises:
+        DataError: if that is not possible.
+    """
+    try:
+        return file.open() if isinstance(file, RemoteFile) else open(str(file), "rb")
+    except OSError as error:
+        raise DataError(f"Cannot read {file}: {error.strerror or error}.") from None
+
+
+def _local(root: Path, deep: bool) -> Iterator[DataFile]:
     try:
         if root.is_file():
             yield root
             return
         if not root.is_dir():
             raise DataError(_not_found(root))
-        yield from sorted(p for p in root.iterdir() if p.is_file() and not p.name.startswith("."))
+        found = root.rglob("*") if deep else root.iterdir()
+        shown = (p for p in found if not any(part.startswith(".") for part in p.relative_to(root).parts))
+        yield from sorted(p for p in shown if p.is_file())
     except (OSError, ValueError) as error:
         raise DataError(f"Cannot read {str(root)!r}: {getattr(error, 'strerror', None) or error}.") from None
 
@@ -96,13 +142,14 @@ def _not_found(root: Path) -> str:
     return f"There is no file or folder {root}.{hint} Give the path of a CSV, JSON, JSON Lines or Parquet file."
 
 
-def _remote(address: str) -> Iterator[RemoteFile]:
+def _remote(address: str, deep: bool) -> Iterator[RemoteFile]:
     system, path = _file_system(address)
     try:
         if not system.isdir(path):
             yield RemoteFile(address)
             return
-        entries = sorted(system.ls(path, detail=True), key=lambda entry: str(entry["name"]))
+        listed = system.find(path, detail=True).values() if deep else system.ls(path, detail=True)
+        entries = sorted(listed, key=lambda entry: str(entry["name"]))
     except Exception as error:  # each kind of store raises its own
         raise _unreachable(address, error) from None
     for entry in entries:

@@ -120,13 +120,13 @@ def read_examples(
 def _files_of(root: str | Path) -> tuple[Sequence[DataFile], list[str]]:
     """Return the data files of a path, and the names of the files beside them that are not read."""
     files, left_out = data_files(root)
-    if len({part for file in files if (part := _part_of_file(file))}) > 1:  # train, validation, test
-        left_out = sorted([*left_out, *(file.name for file in files if not _part_of_file(file))])
-        files = [file for file in files if _part_of_file(file)]  # others beside them are no rows
+    if len({part for file in files if (part := part_of_file(file))}) > 1:  # train, validation, test
+        left_out = sorted([*left_out, *(file.name for file in files if not part_of_file(file))])
+        files = [file for file in files if part_of_file(file)]  # others beside them are no rows
     return files, left_out
 
 
-def _part_of_file(file: DataFile) -> PartName | None:
+def part_of_file(file: DataFile) -> PartName | None:
     """Return the part that a file's name stands for: "train-00000-of-00001" and "my_test" do."""
     found = {part for word in re.split(r"[^a-z]+", file.stem.lower()) if (part := part_named(word))}
     return found.pop() if len(found) == 1 else None
@@ -135,7 +135,7 @@ def _part_of_file(file: DataFile) -> PartName | None:
 def _parts_by_file(files: Sequence[DataFile]) -> dict[str, PartName]:
     if len(files) < 2:
         return {}
-    return {file.name: part for file in files if (part := _part_of_file(file))}
+    return {file.name: part for file in files if (part := part_of_file(file))}
 
 
 def _digest(contents: Sequence[Content]) -> str:

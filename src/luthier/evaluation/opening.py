@@ -178,6 +178,16 @@ def winner_of(run: RunDirectory) -> RunDirectory:
     return RunDirectory(run.path / chosen, run.listener, run.stop) if chosen else run
 
 
+def require_answering(spec: str) -> None:
+    """Stop where a run is meant that does not answer, before its rows are read.
+
+    Raises:
+        RunError: if it was tuned on raw text, or is not done.
+    """
+    if RunDirectory.is_run(Path(spec)):
+        _answering(winner_of(RunDirectory(Path(spec))))
+
+
 def mapping_of(run: RunDirectory) -> RowMapping | None:
     """Return how the run's data was read, to read new files alike."""
     stored = run.manifest.get("mapping")
@@ -229,4 +239,10 @@ def _answering(run: RunDirectory) -> dict[str, Any]:
     answering: dict[str, Any] | None = run.manifest.get("answering")
     if answering is None:
         raise RunError(f"{run.path} cannot answer yet (status {run.status}). Finish it: luthier resume {run.path}.")
+    if answering["kind"] == "reading":
+        raise RunError(
+            f"{run.path} was tuned on raw text: it goes on with text and was not taught to answer. Measure it on text: "
+            f"luthier evaluate {run.path} TEXT. To teach it to answer: luthier merge {run.path}, then luthier tune "
+            f"EXAMPLES -m {run.path}/merged."
+        )
     return answering

@@ -32,7 +32,13 @@ _PACKING_TOLERANCE = 2e-3
 
 
 def load_model(
-    source: ModelSource, *, precision: str = "auto", masters: bool = False, device: str = "auto", check: bool = True
+    source: ModelSource,
+    *,
+    precision: str = "auto",
+    masters: bool = False,
+    device: str = "auto",
+    check: bool = True,
+    tokenizer: Any = None,
 ) -> LoadedModel:
     """Load a model's base (a possible adapter is attached by `luthier.adapters.open_adapter`).
 
@@ -42,6 +48,7 @@ def load_model(
         masters: Keep fp32 weights also under bf16: they will be trained.
         device: cpu, cuda, mps, or auto.
         check: Test packing and the output layer on the real weights; costs about 0.2 s for a 135 M model.
+        tokenizer: From `load_tokenizer`, where it was needed before.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -72,7 +79,7 @@ def load_model(
     module.to(place).eval()
     freeze(module)
     model = LoadedModel(
-        facts, load_tokenizer(source), module, OutputLayer.of(module), digest, chosen, packs=facts.packs
+        facts, tokenizer or load_tokenizer(source), module, OutputLayer.of(module), digest, chosen, packs=facts.packs
     )
     model.ordinary_attention = _ordinary_attention(module, facts.packs)
     if not facts.packs:

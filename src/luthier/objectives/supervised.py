@@ -10,32 +10,11 @@ Cost: one forward and backward; the output layer is read at the targets only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from torch import Tensor
-
-from luthier.models.readout_model import LossOutput
-from luthier.models.readouts import NextTokenHits, Readout, TokenLogps
-from luthier.segments import Batch
+from luthier.objectives.likelihood import NegativeLogLikelihood
 
 
-class SupervisedFineTuning:
-    """Negative log-likelihood of the target tokens (nats), one unit a target of weight 1."""
+class SupervisedFineTuning(NegativeLogLikelihood):
+    """Negative log-likelihood of the answers' tokens, given the prompts."""
 
     name = "sft"
-    needs = frozenset({"causal"})
-    readouts: tuple[Readout, ...] = (TokenLogps(), NextTokenHits())
-    coefficients: Mapping[str, float] = {"loss": 1.0}
-
-    def units(self, batch: Batch) -> Mapping[str, float]:
-        """Count the weighted targets."""
-        return {"loss": float(batch.targets.weight.sum())}
-
-    def __call__(self, read: Mapping[str, Tensor], batch: Batch) -> LossOutput:
-        """Return the summed loss, and the sum and count of next-token hits."""
-        weight = batch.targets.weight
-        counted = weight > 0
-        return LossOutput(
-            totals={"loss": -(weight * read["logps"]).sum()},
-            metrics={"hits": (read["hits"][counted].sum(), counted.sum())},
-        )
+    material = "examples"

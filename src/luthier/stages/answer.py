@@ -7,7 +7,7 @@ from pydantic import Field
 from luthier.core import config
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import collect_answers
-from luthier.evaluation.opening import open_answerer
+from luthier.evaluation.opening import open_answerer, require_answering
 from luthier.reporting.blocks import Row
 from luthier.reporting.inline import escape
 from luthier.stages.asking import read_for, require_some_answer
@@ -24,6 +24,7 @@ class Config(config.Config):
 
 def run(config: Config, run: RunDirectory) -> None:
     """Read, answer, write `answers.jsonl`."""
+    require_answering(config.answerer)
     dataset = read_for(config.answerer, config.data, need_answers=False)
     require_same_data(run, config.data.path, dataset.digest)
     run.update(data={"path": config.data.path, "sha256": dataset.digest, "rows": len(dataset)}, answers="answers.jsonl")

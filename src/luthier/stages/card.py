@@ -27,21 +27,19 @@ def card_blocks(run: RunDirectory, results: list[Block], place: Path, *, redact:
     manifest = run.manifest
     source = manifest["model"]
     answering = manifest["answering"]
+    units = "documents" if answering["kind"] == "reading" else "rows"
     how = "asked as on" if answering["kind"] == "prompted" and _tuned(run) is None else "tuned on"
     return [
         Heading(f"{source['name']}, {how} {escape(str(manifest['data']['path']))}"),
         Text(
             f"Base model `{escape(source['name'])}` (weights {source['digest'][:16]}…, {source['precision']}). "
-            f"Data: {manifest['data']['rows']} rows, SHA-256 {manifest['data']['sha256'][:16]}…"
+            f"Data: {manifest['data']['rows']} {units}, SHA-256 {manifest['data']['sha256'][:16]}…"
         ),
         *_caveat(source["name"]),
         *results,
         Heading("Loading it without Luthier"),
         Code(_loading(run, place), "python"),
-        Text(
-            "Ask it in the chat template of the tokenizer, as it was taught: "
-            "`tokenizer.apply_chat_template(messages, add_generation_prompt=True)`."
-        ),
+        Text(_READS if answering["kind"] == "reading" else _ASKED),
         *_instruction(answering, redact),
     ]
 
@@ -88,6 +86,14 @@ def _base_folder(run: RunDirectory) -> str:
     return str(read_json(run.path / "adapter" / "adapter_config.json")["base_model_name_or_path"])
 
 
+_ASKED = (
+    "Ask it in the chat template of the tokenizer, as it was taught: "
+    "`tokenizer.apply_chat_template(messages, add_generation_prompt=True)`."
+)
+_READS = (
+    "It was taught to go on with plain text, without a chat template: `model.generate(**tokenizer(beginning, "
+    'return_tensors="pt"))`.'
+)
 _LOAD_ADAPTER = """from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 

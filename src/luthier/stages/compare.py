@@ -34,6 +34,8 @@ from luthier.stages.asking import (
 )
 from luthier.stages.blocks import score_cell, signature_rows, unit_of
 from luthier.stages.material import DataConfig
+from luthier.stages.raw_text import is_raw_text
+from luthier.stages.text_evaluation import metrics_of_text, text_scores
 
 _BATCH = 64
 Group: TypeAlias = tuple[str, ...]
@@ -138,6 +140,9 @@ def _measured(
     specs: Sequence[str], section: DataConfig, metrics: Sequence[str], precision: str, listener: Listener
 ) -> tuple[dict[str, Scores], list[str]]:
     """Let all answer the rows; returns their scores, and the metrics to compare by."""
+    if any(is_raw_text(spec, section.kind) for spec in specs):
+        of_text = metrics_of_text(metrics)
+        return text_scores(specs, section, of_text, precision, listener), list(metrics) or [of_text[0].name]
     dataset = read_for(next((s for s in specs if RunDirectory.is_run(Path(s))), specs[0]), section)
     task = task_for(specs[0], dataset.examples, section.kind)
     built = metrics_for(task, metrics, dataset.examples)

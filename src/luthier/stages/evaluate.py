@@ -41,6 +41,8 @@ from luthier.stages.blocks import form_rows, other_forms, reproduce, score_cell,
 from luthier.stages.glossary import GLOSSARY
 from luthier.stages.judging import criteria_table, grade_answers, judge_lines, judge_row
 from luthier.stages.material import DataConfig, require_same_data
+from luthier.stages.raw_text import is_raw_text
+from luthier.stages.text_evaluation import evaluate_text
 
 
 class SamplingConfig(config.Config):
@@ -75,7 +77,10 @@ class Config(config.Config):
 
 
 def run(config: Config, run: RunDirectory) -> None:
-    """Read, answer, score."""
+    """Read, answer, score; raw text is read and not answered."""
+    if is_raw_text(config.answerer, config.data.kind):
+        _run_on_text(config, run)
+        return
     dataset = read_for(config.answerer, config.data, need_answers=config.judge is None)
     require_same_data(run, config.data.path, dataset.digest)
     examples = dataset.examples
@@ -120,6 +125,19 @@ def run(config: Config, run: RunDirectory) -> None:
     if config.export:
         table_of_rows = samples_table(examples, samples, measured)
         path = write_table(table_of_rows, run.path / f"rows.{config.export}")
+        run.update(export=path.name)
+        run.listener.show(Row("rows", f"`{escape(str(path))}`"))
+    run.finish({"metric": scores.names[0], "value": scores.value(scores.names[0])})
+
+
+def _run_on_text(config: Config, run: RunDirectory) -> None:
+    if config.sampling != SamplingConfig():
+        raise ConfigError("Raw text is read and not answered: sampling has no effect on it. Leave it out.")
+    if config.judge is not None:
+        raise ConfigError("Raw text is read and not answered: there is nothing that a judge could grade. Leave it out.")
+    scores = evaluate_text(config.answerer, config.data, config.metrics, config.precision, run)
+    if config.export:
+        path = write_table(scores.frame(), run.path / f"rows.{config.export}")
         run.update(export=path.name)
         run.listener.show(Row("rows", f"`{escape(str(path))}`"))
     run.finish({"metric": scores.names[0], "value": scores.value(scores.names[0])})

@@ -21,6 +21,12 @@ GLOSSARY = {
     "token F1": "Overlap of the words of answer and reference, without articles and punctuation.",
     "field F1": "Share of the JSON fields that are right, counting missing and surplus ones as wrong.",
     "valid JSON": "Share of answers that are JSON with all the expected fields, right or wrong.",
+    "bits per byte": "How many bits a byte of text takes if the model packs it; lower is better. It can be compared "
+    "between all models.",
+    "perplexity per token": "Among how many equally likely tokens the model is unsure, on average; lower is better.",
+    "perplexity per word": "The same a word; can be compared between all models.",
+    "perplexity per byte": "The same a byte; can be compared between all models.",
+    "next-token accuracy": "Share of tokens that the model held for the most probable ones.",
     "perplexity": "How surprised a model is by a text, a token: 1 is no surprise at all, lower is better.",
     # proof
     "interval": "If the same were done on new rows of the same kind again and again, 95 % of such intervals would "

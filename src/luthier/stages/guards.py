@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -69,8 +70,8 @@ def trained_ends(renderer: Renderer, rows: Sequence[Rendered]) -> int:
     return sum(bool(row.tokens[-1] == end and row.weights[-1] > 0) for row in rows)
 
 
-def require_known_tokens(model: LoadedModel, rows: Sequence[Rendered]) -> None:
-    """Make sure that every token of the rows has an embedding that means something.
+def require_known_tokens(model: LoadedModel, rows: Callable[[], Iterable[npt.NDArray[Any]]]) -> None:
+    """Make sure that every token of some rows has an embedding that means something.
 
     A token that was added without being trained, or that pre-training never saw, has a row of (nearly) zeros, or none.
     Where the embedding itself is trained, a row of zeros may still learn.
@@ -81,24 +82,25 @@ def require_known_tokens(model: LoadedModel, rows: Sequence[Rendered]) -> None:
     weight = getattr(model.module.get_input_embeddings(), "weight", None)
     if weight is None:
         return
-    held = [np.unique(row.tokens) for row in rows]
-    used = np.unique(np.concatenate(held))
-    if used[-1] >= len(weight):
-        _refuse_tokens(
-            model, held, [int(i) for i in used if i >= len(weight)], f"has no embedding ({len(weight)} rows)"
-        )
+    used: set[int] = set()
+    for tokens in rows():
+        used.update(np.unique(tokens).tolist())
+    if missing := sorted(i for i in used if i >= len(weight)):
+        _refuse_tokens(model, rows, missing, f"has no embedding ({len(weight)} rows)")
     norms = weight.detach().float().norm(dim=1).cpu()
-    empty = [int(i) for i in used if norms[int(i)] < _NEARLY_ZERO * norms.median()]
+    empty = sorted(i for i in used if norms[i] < _NEARLY_ZERO * norms.median())
     if empty and not weight.requires_grad:
-        _refuse_tokens(model, held, empty, "has an embedding of zeros, which is not trained here")
+        _refuse_tokens(model, rows, empty, "has an embedding of zeros, which is not trained here")
 
 
-def _refuse_tokens(model: LoadedModel, held: Sequence[Any], ids: Sequence[int], what: str) -> None:
+def _refuse_tokens(
+    model: LoadedModel, rows: Callable[[], Iterable[npt.NDArray[Any]]], ids: Sequence[int], what: str
+) -> None:
     shown = ", ".join(f"{model.tokenizer.convert_ids_to_tokens(i)!r} ({i})" for i in ids[:5])
-    rows = sum(bool(np.isin(tokens, ids).any()) for tokens in held)
+    holding = [bool(np.isin(tokens, ids).any()) for tokens in rows()]
     raise GuardError(
-        f"{len(ids)} token(s) in {rows} of {len(held)} rows mean nothing to {model.facts.name}: {shown} {what}. Tokens "
-        "were added and not trained, or this is a base model asked in a chat template that it never learned. Use the "
+        f"{len(ids)} token(s) in {sum(holding)} of {len(holding)} rows mean nothing to {model.facts.name}: {shown} "
+        f"{what}. Tokens were added and not trained, or this is a base model asked in a chat template that it never learned. Use the "
         "model that the tokenizer belongs to, a chat template without these tokens, or train the embeddings too "
         "(adapter.method=full)."
     )

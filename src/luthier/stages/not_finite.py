@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from torch import nn
 
 from luthier.core.errors import GuardError
 from luthier.core.files import write_json
-from luthier.data.render import Rendered
 from luthier.training.engine.contract import NotFiniteError
 from luthier.training.source import PackedSource
 
@@ -19,12 +18,12 @@ _NAMED = 8
 
 
 @contextmanager
-def naming_rows(source: PackedSource, rows: Sequence[Rendered], module: nn.Module, path: Path) -> Iterator[None]:
+def naming_rows(source: PackedSource, name_of: Callable[[int], str], module: nn.Module, path: Path) -> Iterator[None]:
     """Add to an error of this kind the rows of the step and the tensor that is no number; keep all in a JSON file.
 
     Args:
         source: Knows which sequences the step under way is made of.
-        rows: The sequences.
+        name_of: From a sequence's position to the name of its row.
         module: The whole model.
         path: The file.
 
@@ -34,7 +33,7 @@ def naming_rows(source: PackedSource, rows: Sequence[Rendered], module: nn.Modul
     try:
         yield
     except NotFiniteError as error:
-        ids = list(dict.fromkeys(rows[position].example_id for position in source.under_way))
+        ids = list(dict.fromkeys(name_of(position) for position in source.under_way))
         where = first_not_finite(module)
         write_json(path, {"step": source.step, "what": str(error), "examples": ids, "tensor": where})
         shown = ", ".join(ids[:_NAMED]) + ", …" * (len(ids) > _NAMED)

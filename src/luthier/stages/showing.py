@@ -26,6 +26,7 @@ from luthier.reporting.inline import escape
 from luthier.stages.asking import metrics_for, read_for, task_for
 from luthier.stages.blocks import curves
 from luthier.stages.material import DataConfig
+from luthier.stages.raw_text import KIND
 
 PARTS = ("choose", "confirm")
 MOST_FAILURES = 20
@@ -201,6 +202,11 @@ def evaluations_of(run: RunDirectory) -> list[Evaluated]:
         raise RunError(
             f"{run.path} holds a judge's verdicts on pairs of answers: they are in {run.path / 'evaluation'}, and what "
             f"they come to is in {run.path / 'report.html'}."
+        )
+    if run.manifest.get("task", {}).get("kind") == KIND:
+        raise RunError(
+            f"{run.path} has no answers: raw text is read and not answered. Its curves can be looked at: luthier show "
+            f"{run.path} curves."
         )
     if run.manifest["stage"] in ("evaluate", "answer"):
         found = list(_of_a_file(run))

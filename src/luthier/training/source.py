@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from luthier.core.config import Config
@@ -49,11 +50,57 @@ class WorkSource(Stateful, Protocol):
         ...
 
 
+class Sequences(Protocol):
+    """What is learned from, by index: made when it is asked for, so that it need not be in memory as a whole."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Batch: ...
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each sequence."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Names all sequences, in their order."""
+        ...
+
+
+class InMemory:
+    """Sequences that are there already, one batch each (or a group that must stay together)."""
+
+    def __init__(self, sequences: Sequence[Batch]) -> None:
+        self._sequences = list(sequences)
+
+    def __len__(self) -> int:
+        return len(self._sequences)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self._sequences[index]
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each sequence."""
+        return np.array([sequence.tokens for sequence in self._sequences], dtype=np.int64)
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of each sequence's tokens and targets."""
+        parts: list[str] = []
+        for batch in self._sequences:
+            parts += [f"{s.parent}:{np.asarray(s.tokens).tobytes().hex()}" for s in batch.segments]
+            targets = (batch.targets.read_at, batch.targets.token, batch.targets.weight)
+            parts += [tensor.numpy().tobytes().hex() for tensor in targets]
+        return sha256_text(*parts)
+
+
 class PackedSource:
     """Sequences in a new random order each epoch, packed into micro-batches without padding.
 
     Args:
-        sequences: One batch a sequence (or a group that must stay together).
+        sequences: What is learned from; a list is held as it is.
         objective: What is computed on them.
         config: Batch size and micro-batch size.
         epochs: Passes over the sequences; may be a fraction.
@@ -66,14 +113,14 @@ class PackedSource:
 
     def __init__(
         self,
-        sequences: Sequence[Batch],
+        sequences: Sequences | Sequence[Batch],
         objective: Objective,
         config: BatchConfig,
         epochs: float,
         seed: int,
         adapter: str | None = "default",
     ) -> None:
-        self._sequences = list(sequences)
+        self._sequences: Sequences = InMemory(sequences) if isinstance(sequences, list | tuple) else sequences  # type: ignore[assignment]
         self._objective = objective
         self._config = config
         self._seed = seed
@@ -103,8 +150,9 @@ class PackedSource:
     def first_pieces(self, steps: int = 2) -> list[Work]:
         """Return a micro-batch as large as those of a step for each of some steps, to measure their speed by."""
         size = self.batch_size
-        chosen = [self._sequences[step * size : (step + 1) * size] for step in range(steps)]
-        return [piece for sequences in chosen for piece in self.work(sequences)[:1]]
+        total = len(self._sequences)
+        chosen = [range(step * size, min((step + 1) * size, total)) for step in range(steps)]
+        return [piece for indices in chosen for piece in self.work([self._sequences[i] for i in indices])[:1]]
 
     def work(self, sequences: Sequence[Batch]) -> list[Work]:
         """Pack sequences into micro-batches."""
@@ -113,14 +161,14 @@ class PackedSource:
 
     def longest_piece(self) -> Work:
         """Return the largest micro-batch that a step of the longest sequences makes."""
-        longest = sorted(self._sequences, key=lambda sequence: sequence.tokens, reverse=True)[: self.batch_size]
-        return max(self.work(longest), key=lambda piece: piece.batch.tokens)
+        longest = np.argsort(-self._sequences.lengths, kind="stable")[: self.batch_size]
+        return max(self.work([self._sequences[int(i)] for i in longest]), key=lambda piece: piece.batch.tokens)
 
     @property
     def largest_micro_batch(self) -> int:
         """Most tokens that are computed at once, whatever the order: what memory must suffice for."""
-        lengths = sorted((sequence.tokens for sequence in self._sequences), reverse=True)
-        return max(lengths[0], min(self._config.micro_tokens, sum(lengths[: self.batch_size])))
+        longest = np.sort(self._sequences.lengths)[::-1][: self.batch_size]
+        return max(int(longest[0]), min(self._config.micro_tokens, int(longest.sum())))
 
     def _order(self, epoch: int) -> list[int]:
         order: list[int] = stream(self._seed, "order", epoch).permutation(len(self._sequences)).tolist()
@@ -146,10 +194,5 @@ class PackedSource:
 
     @cached_property
     def _digest(self) -> str:
-        """Digest of all that decides the steps: each sequence's tokens and targets, batch size, steps, seed."""
-        parts = [str(self.batch_size), str(self.total_steps), str(self._seed)]
-        for batch in self._sequences:
-            parts += [f"{s.parent}:{np.asarray(s.tokens).tobytes().hex()}" for s in batch.segments]
-            targets = (batch.targets.read_at, batch.targets.token, batch.targets.weight)
-            parts += [tensor.numpy().tobytes().hex() for tensor in targets]
-        return sha256_text(*parts)
+        """Digest of all that decides the steps: the sequences, batch size, steps, seed."""
+        return sha256_text(str(self.batch_size), str(self.total_steps), str(self._seed), self._sequences.digest)

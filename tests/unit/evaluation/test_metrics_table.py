@@ -16,7 +16,8 @@ from luthier.evaluation.statistics.resampling import values_of_each
 
 LABELS = ("yes", "no")
 STATUS = ("empty", "cut", "failed")
-NAMES = list(METRICS)
+NAMES = [name for name in METRICS if not getattr(METRICS.get(name), "of_text", False)]
+"""Metrics of answers; those of text are in `test_metrics_of_text.py`."""
 
 
 def example(reference: str = "yes") -> Example:

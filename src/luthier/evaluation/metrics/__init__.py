@@ -13,7 +13,7 @@ Metrics with parts worth showing (precision and recall, classes) also have `deta
 otherwise than a corpus of one row does, `of_each(rows)` says how; where a figure is only comparable with what it was
 counted by, `signature(rows)` says that. `unit` is "number" where a value is no share, and reports do not write it in
 percent; `needs_confidence` is true where `measure` needs answers with a confidence (or a judge's grade) in their
-`scores`.
+`scores`. `of_text` is true where it measures how a text was read (`luthier.evaluation.reading`) and not an answer.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ METRICS: Table[type[Metric]] = Table(
         "empty": "luthier.evaluation.metrics.status:Empty",
         "cut": "luthier.evaluation.metrics.status:Cut",
         "failed": "luthier.evaluation.metrics.status:Failed",
+        "bits_per_byte": "luthier.evaluation.metrics.language_model:BitsPerByte",
+        "token_perplexity": "luthier.evaluation.metrics.language_model:TokenPerplexity",
+        "word_perplexity": "luthier.evaluation.metrics.language_model:WordPerplexity",
+        "byte_perplexity": "luthier.evaluation.metrics.language_model:BytePerplexity",
+        "next_token_accuracy": "luthier.evaluation.metrics.language_model:NextTokenAccuracy",
     },
 )
 """Name -> class. The class is a frozen dataclass whose fields are the metric's settings."""
@@ -71,6 +76,11 @@ _TITLES = {
     "empty": "empty",
     "cut": "cut",
     "failed": "failed",
+    "bits_per_byte": "bits per byte",
+    "token_perplexity": "perplexity per token",
+    "word_perplexity": "perplexity per word",
+    "byte_perplexity": "perplexity per byte",
+    "next_token_accuracy": "next-token accuracy",
 }
 
 

@@ -31,6 +31,7 @@ from luthier.stages.blocks import (
     score_cell,
 )
 from luthier.stages.card import card_blocks
+from luthier.stages.forgetting import forgetting_blocks
 from luthier.stages.glossary import GLOSSARY
 from luthier.stages.material import Lengths, Material
 from luthier.stages.tune.recipe import Config, Outcome
@@ -67,28 +68,26 @@ def announce(run: RunDirectory, config: Config, material: Material, lengths: Len
 def write_reports(run: RunDirectory, config: Config, material: Material, outcome: Outcome) -> None:
     """Show the result, and write report.html and card.md."""
     metric = material.task.metric
-    columns = [_Column(), *(_Column(title_of(m.name), "right") for m in material.metrics)]
     entries = [("before", outcome.before), ("after", outcome.after)]
-    rows: list[list[CellLike]] = []
-    for name, scores in entries:
-        if scores is not None:
-            rows.append([name, *(score_cell(scores, m.name) for m in material.metrics)])
     part = config.prove_on
-    table = Table(columns, rows, title=f"Scores on {part} ({len(outcome.after)} rows)")
-    verdict = _verdict(outcome, metric)
+    table = scores_table(entries, f"Scores on {part} ({len(outcome.after)} rows)")
+    verdict = verdict_block(outcome, metric)
     listener = run.listener
     listener.show(table)
     listener.show(verdict)
     form = form_rows(run, outcome.form)
     for row in form:
         listener.show(row)
-    blocks: list[Block] = [verdict, _plot(entries, metric, part), table, *form, *other_forms(outcome.form)]
+    blocks: list[Block] = [verdict, scores_plot(entries, metric, part), table, *form, *other_forms(outcome.form)]
+    if outcome.forgetting is not None:
+        listener.show(Row("forgetting", escape(outcome.forgetting.sentence())))
+        blocks += [Heading("What was forgotten"), *forgetting_blocks(outcome.forgetting)]
     if examples := _examples(run, config, material, outcome):
         blocks += [Heading("Answers side by side"), *examples]
     if drawn := curves(run):
         blocks += [Heading("How it learned"), *drawn]
     blocks += [Heading("The data"), data_row(material, material.parts), *sample_rows(material)]
-    blocks += [lengths_table(run.manifest["lengths"]), Heading("Cost"), _cost(run), *reproduce(run)]
+    blocks += [lengths_table(run.manifest["lengths"]), Heading("Cost"), cost_block(run), *reproduce(run)]
     write_html(
         run.path / "report.html",
         f"Tuning {run.manifest['model']['name']}",
@@ -103,7 +102,17 @@ def write_reports(run: RunDirectory, config: Config, material: Material, outcome
     listener.show(Row("next", [f"`{escape(step)}`" for step in steps]))
 
 
-def _plot(entries: Sequence[tuple[str, Scores | None]], metric: str, part: str) -> IntervalPlot:
+def scores_table(entries: Sequence[tuple[str, Scores | None]], title: str) -> Table:
+    """Tabulate scores by all their metrics."""
+    there = [(name, scores) for name, scores in entries if scores is not None]
+    names = there[0][1].names
+    columns = [_Column(), *(_Column(title_of(name), "right") for name in names)]
+    rows: list[list[CellLike]] = [[entry, *(score_cell(scores, name) for name in names)] for entry, scores in there]
+    return Table(columns, rows, title=title)
+
+
+def scores_plot(entries: Sequence[tuple[str, Scores | None]], metric: str, part: str) -> IntervalPlot:
+    """Draw the scores by one metric with their intervals."""
     rows: list[tuple[str, CellLike]] = [
         (f"{name} tuning", score_cell(scores, metric, name == "after"))
         for name, scores in entries
@@ -112,7 +121,8 @@ def _plot(entries: Sequence[tuple[str, Scores | None]], metric: str, part: str) 
     return IntervalPlot(rows, f"{title_of(metric)} on {part}, with 95 % intervals", title_of(metric))
 
 
-def _verdict(outcome: Outcome, metric: str) -> Verdict:
+def verdict_block(outcome: Outcome, metric: str) -> Verdict:
+    """Return what is shown about the tuned model."""
     comparison = outcome.comparison
     if comparison is None:
         value = outcome.after.interval(metric)
@@ -132,7 +142,8 @@ def _examples(run: RunDirectory, config: Config, material: Material, outcome: Ou
     return examples_block(material.parts[config.prove_on], before, after, gains.tolist(), judged=judged)
 
 
-def _cost(run: RunDirectory) -> KeyValues:
+def cost_block(run: RunDirectory) -> KeyValues:
+    """Return time and memory, estimated and measured."""
     manifest, timings = run.manifest, run.timings()
     seconds = sum(line["seconds"] for line in timings)
     memory = manifest.get("measured", {}).get("memory_bytes", 0)
