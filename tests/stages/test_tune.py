@@ -188,7 +188,7 @@ def test_a_recipe_with_overrides(files: Path, model: Path, place: Path) -> None:
         ("adapter.rnk=4", "rnk: unknown key. Known here: method, rank, alpha, .* Did you mean 'rank'?"),
         ("data.read.promt=x", "data.read.promt: unknown key. .* Did you mean 'prompt'?"),
         ("adapter.method=lorra", "Unknown adapter 'lorra'. Known: full, lora. Did you mean 'lora'?"),
-        ("objective=stf", "Unknown objective 'stf'. Known: sft. Did you mean 'sft'?"),
+        ("objective=stf", "Unknown objective 'stf'. Known: causal_lm, sft. Did you mean 'sft'?"),
         ("training.epochs=0", "training.epochs: Input should be greater than 0 .received 0."),
         ("training.learning_rate=fast", "training.learning_rate: Input should be a valid number, .* .received 'fast'."),
         ("training.schedule=cosin", "training.schedule: Input should be 'constant', 'linear' or 'cosine' .*'cosin'."),
@@ -218,7 +218,7 @@ def test_early_stopping_ends_with_the_best_weights(
     files: Path, model: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the second validation they get worse: what is saved are the weights of step 2, not of the last step."""
-    from luthier.stages import tune
+    from luthier.stages.tune import shared_training
     from luthier.training.validation import Validation
 
     losses = iter([3.0, 2.0, 2.5, 2.6])
@@ -230,7 +230,7 @@ def test_early_stopping_ends_with_the_best_weights(
         "compare_before=false",
     )
     with monkeypatch.context() as patch:
-        patch.setattr(tune, "validate", lambda *_: Validation(next(losses), 0.0, 1))
+        patch.setattr(shared_training, "validate", lambda *_: Validation(next(losses), 0.0, 1))
         called = done("tune", files / "labels.csv", "-m", model, "--run", "run", *settings, "training.epochs=2",
                       "training.validations=8", "training.patience=2")  # fmt: skip
     assert len(json_lines(place / "run" / "metrics.jsonl")) == 4
