@@ -145,7 +145,6 @@ def test_23_tuning_that_did_nothing_is_not_called_better(
          "precision=fp32")  # fmt: skip
     verdict = manifest(place / "run")["verdict"]
     assert verdict["verdict"] == "not shown"
-    assert "not shown" in (place / "run" / "card.md").read_text().lower()
 
 
 def test_24_rows_that_were_learned_are_named_whatever_they_are_called(taught: Path, place: Path) -> None:
