@@ -49,7 +49,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(37, "misspelt setting", "`learning_rte` in the place of `learning_rate`",
           "training runs with the default instead", ("learning_rte",)),
     Fault(38, "rows without an answer", "8 of 40 rows have an empty answer",
-          "they are trained on, or vanish", ("empty", "skipp", "drop", "invalid")),
+          "they are trained on, or vanish", ("empty", "skipped", "invalid")),
     Fault(41, "best model", "validation at every step, learning rate so high that it soon gets worse",
           "what is saved has a worse validation loss than an earlier step had", ("best",)),
     Fault(45, "weight file is a Git-LFS pointer", "`model.safetensors` holds a pointer of 63 bytes",

@@ -30,9 +30,10 @@ judged by the consequence, which is measured the same way:
 - **not measured**: the measurement itself failed; nobody gets credit for it.
 
 A warning counts as one about the fault if it holds one of the words listed in `faults.py`; all lines that warn, or say
-that something is dropped, skipped or cut, are counted. What is quoted is verbatim. One tiny random model, 40 made-up
-rows, CPU: this shows what a tool looks at, not how often the fault strikes. The faults were chosen from Luthier's own
-list, so the comparison is on its ground: what others guard that is not on the list is not seen here.
+that something is dropped, skipped or cut, are counted. (Progress bars that name truncating count too, though TRL's are
+printed whether or not a row is affected.) What is quoted is verbatim. One tiny random model, 40 made-up rows, CPU: this
+shows what a tool looks at, not how often the fault strikes. The faults were chosen from Luthier's own list, so the
+comparison is on its ground: what others guard that is not on the list is not seen here.
 """
 
 
