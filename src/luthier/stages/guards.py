@@ -100,9 +100,9 @@ def _refuse_tokens(
     holding = [bool(np.isin(tokens, ids).any()) for tokens in rows()]
     raise GuardError(
         f"{len(ids)} token(s) in {sum(holding)} of {len(holding)} rows mean nothing to {model.facts.name}: {shown} "
-        f"{what}. Tokens were added and not trained, or this is a base model asked in a chat template that it never learned. Use the "
-        "model that the tokenizer belongs to, a chat template without these tokens, or train the embeddings too "
-        "(adapter.method=full)."
+        f"{what}. Tokens were added and not trained, or this is a base model asked in a chat template that it never "
+        "learned. Use the model that the tokenizer belongs to, a chat template without these tokens, or train the "
+        "embeddings too (adapter.method=full)."
     )
 
 
