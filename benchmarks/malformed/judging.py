@@ -171,15 +171,15 @@ def _stop_before_models() -> None:
     """Let every stage stop where a model would be loaded."""
     import typer.testing
 
-    import luthier.api
+    import luthier.api.running
     import luthier.stages.tune
 
     def stop(*_: object, **__: object) -> Any:
         raise ReachedModelError
 
     typer.testing._get_command = cache(typer.main.get_command)  # else all commands are built anew for each call
-    luthier.stages.tune.load_model = stop
-    luthier.api.run_stage = _only_tune(luthier.api.run_stage)
+    luthier.stages.tune.load_tokenizer = stop
+    luthier.api.running.run_stage = _only_tune(luthier.api.running.run_stage)
 
 
 def _only_tune(run_stage: Any) -> Any:

@@ -22,11 +22,11 @@ SAMPLE = range(3, 5_000, 51)
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[judging.Place]:
     """A folder for inputs; what the benchmark stops is let go again afterwards."""
-    import luthier.api
+    import luthier.api.running
     import luthier.stages.tune
 
-    monkeypatch.setattr(luthier.api, "run_stage", luthier.api.run_stage)
-    monkeypatch.setattr(luthier.stages.tune, "load_model", luthier.stages.tune.load_model)
+    monkeypatch.setattr(luthier.api.running, "run_stage", luthier.api.running.run_stage)
+    monkeypatch.setattr(luthier.stages.tune, "load_tokenizer", luthier.stages.tune.load_tokenizer)
     before = os.getcwd()
     os.chdir(tmp_path)
     yield judging.Place(tmp_path)
