@@ -4,13 +4,17 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 CONSTRAINTS := -c constraints.txt
 
-.PHONY: demo test check docs format clean
+.PHONY: demo test mutants check docs format clean
 
 demo: $(BIN)/.installed
 	$(BIN)/luthier demo
 
 test: $(BIN)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# Do the tests notice a wrong line? Resumable; writes benchmarks/mutants/RESULTS.md.
+mutants: $(BIN)/.installed-dev
+	$(BIN)/python benchmarks/mutants/run.py
 
 check: $(BIN)/.installed-dev
 	$(BIN)/ruff check src tests benchmarks

@@ -53,6 +53,7 @@ def main() -> None:
     stored: dict[str, Any] = read_json(RESULTS) if RESULTS.exists() else {"mutants": {}}
     chosen = [] if options.report else _chosen(options.only, stored["mutants"])
     if chosen:
+        RESULTS.parent.mkdir(exist_ok=True)
         with copy_of(ROOT) as copy:
             require_sound(copy, chosen)
             for mutant in chosen:
@@ -138,8 +139,8 @@ def first_failure(copy: Path, arguments: Sequence[str]) -> str:
     )  # fmt: skip
     if done.returncode == 0:
         return ""
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-    if done.returncode != 1 or not failed:  # nothing was collected, or a module cannot be imported: no test has judged
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR ")) and "::" in line]
+    if not failed:  # nothing was collected, or a module cannot be imported: no test has judged
         sys.exit(f"pytest ended with status {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
     return failed[0].partition(" ")[2].partition(" - ")[0]
 

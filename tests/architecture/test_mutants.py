@@ -14,20 +14,28 @@ import pytest
 import luthier
 
 ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "benchmarks" / "mutants"
 
 
-def load() -> ModuleType:
-    path = ROOT / "benchmarks" / "mutants" / "mutants.py"
-    spec = importlib.util.spec_from_file_location("mutants_of_the_code", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+def load(name: str) -> ModuleType:
+    """Load a file of the benchmark; other benchmarks have files of the same names, which it must not be taken for."""
+    before = {other: sys.modules.pop(other, None) for other in ("mutants", "report")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(FOLDER), str(FOLDER.parent), *sys.path])
+        spec = importlib.util.spec_from_file_location(f"mutants_{name}", FOLDER / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    for other, found in before.items():
+        sys.modules.pop(other, None)
+        if found is not None:
+            sys.modules[other] = found
     return module
 
 
-MUTANTS = load().MUTANTS
+MUTANTS = load("mutants").MUTANTS
 
 
 def test_every_change_can_still_be_made_and_changes_what_the_code_does() -> None:
@@ -61,3 +69,49 @@ def test_a_change_that_cannot_be_made_is_named(tmp_path: Path, old: str, found: 
     mutant = replace(MUTANTS[0], name="shift", file="a.py", old=old)
     with pytest.raises(ValueError, match=rf"Mutant shift: a\.py holds its old text {found} times, not once: '{old}'"):
         mutant.applied(tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------------- the program
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a repository of two functions with a test of each."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # a pytest starts within half a second, not in four
+    (tmp_path / "src").mkdir()
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "src" / "sums.py").write_text("def one():\n    return 1\n\n\ndef two():\n    return 2\n")
+    (tmp_path / "tests" / "test_one.py").write_text("from sums import *\n\ndef test_one():\n    assert one() == 1\n")
+    (tmp_path / "tests" / "test_two.py").write_text("from sums import *\n\ndef test_two():\n    assert two() > 0\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "outcome", "by", "likely"),
+    [
+        ("return 1", "return 3", "killed", "tests/test_one.py::test_one", True),
+        ("return 2", "return -2", "killed", "tests/test_two.py::test_two", False),
+        ("return 2", "return 4", "SURVIVED", "", False),
+    ],
+)
+def test_a_mutant_is_noticed_by_the_likely_tests_or_the_others_or_survives(
+    small: Path, old: str, new: str, outcome: str, by: str, likely: bool
+) -> None:
+    before = (small / "src" / "sums.py").read_text()
+    mutant = replace(MUTANTS[0], file="src/sums.py", old=old, new=new, tests=("tests/test_one.py",))
+    found = load("run").attempt(mutant, small, workers=1)
+    assert (found["outcome"], found["by"], found["likely"]) == (outcome, by, likely)
+    assert (small / "src" / "sums.py").read_text() == before
+
+
+def test_a_module_that_cannot_be_imported_is_no_judgement(small: Path) -> None:
+    mutant = replace(MUTANTS[0], file="src/sums.py", old="def one():", new="def one(:", tests=("tests/test_one.py",))
+    with pytest.raises(SystemExit, match=r"(?s)pytest ended with status \d:.*SyntaxError"):
+        load("run").attempt(mutant, small, workers=1)
+
+
+def test_a_test_that_fails_anyway_notices_nothing(small: Path) -> None:
+    (small / "tests" / "test_broken.py").write_text("def test_broken():\n    assert False\n")
+    mutant = replace(MUTANTS[0], name="four", file="src/sums.py", old="return 2", new="return 4")
+    with pytest.raises(SystemExit, match=r"test_broken\.py::test_broken fails without four, too\. Mend it first"):
+        load("run").attempt(replace(mutant, tests=("tests/test_one.py",)), small, workers=1)

@@ -47,6 +47,21 @@ def test_an_answer_is_what_greedy_decoding_gives(tiny: Callable[..., Any]) -> No
         assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (len(ids), len(tokens))
 
 
+def test_an_answer_ends_at_its_end_of_turn_and_not_at_padding(
+    tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = local(tiny())
+    end, padding = model.renderer.template.end_of_turn, model.renderer.tokenizer.pad_token_id
+    assert (end, padding) == (2, 0)
+    letters = model.renderer.answer_ids("abc")
+    written = iter([letters[0], padding, letters[1], end, letters[2]])
+    monkeypatch.setattr(
+        model.engine, "_logits", lambda *_: torch.nn.functional.one_hot(torch.tensor([next(written)]), 259).float()
+    )
+    (found,) = model.complete([ask("one")])
+    assert (found.text, found.finish, found.usage.completion_tokens) == ("ab", "stop", 4)
+
+
 def test_a_stop_string_ends_the_text_before_it(tiny: Callable[..., Any]) -> None:
     model = local(tiny("llama_untied"))
     whole = model.complete([ask("count", 20)])[0].text
