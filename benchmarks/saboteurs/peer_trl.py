@@ -143,7 +143,7 @@ def fault_13(folder: Path) -> dict[str, Any]:
                 count += trained
         losses.append(total / count)
     apart = abs(losses[0] / losses[1] - 1)
-    return {"harm": apart > 0.01, "measured": f"loss {losses[0]:.4f} packed, {losses[1]:.4f} alone"}
+    return {"harm": apart > 0.001, "measured": f"loss {losses[0]:.4f} packed, {losses[1]:.4f} alone"}
 
 
 def fault_21(folder: Path) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def _of(tool: dict[str, Any], found: dict[str, Any] | None) -> str:
     said = [text for text in (found.get("measured"), found.get("error") and f"`{_code(found['error'])}`") if text]
     if found["outcome"] == "silently harmed" and not said:
         said = [f"did not end within {SECONDS} s"]
-    about = "".join(f"; said: `{_code(line)}`" for line in found.get("about_it", [])[:2])
+    heard = found.get("about_it", [])[:2] if found["outcome"] == "warned" else []
+    about = "".join(f"; said: `{_code(line)}`" for line in heard)
     count = found.get("warning_lines", 0)
     return f"- {tool['tool']}: {SHORT[found['outcome']]}. {'; '.join(said)}{about} ({count} warning lines)"
 
