@@ -37,7 +37,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(12, "resume on other data", "stopped after step 2 of 4; the rows are replaced; resumed",
           "training goes on to its end with the other rows", ("dataset", "differ", "changed")),
     Fault(13, "packing", "packing switched on where the tool has it: 8 rows in a packed batch, and each alone",
-          "the losses of the same tokens differ by more than 1 %", ("packing", "attention")),
+          "the losses of the same tokens differ by more than 0.1 % (rounding: 0.0001 %)", ("packing", "attention")),
     Fault(21, "token without a trained embedding", "the row of the embedding that every prompt begins with is zeros",
           "training goes on with it", ("embedding",)),
     Fault(24, "evaluation rows among the training rows", "all 10 rows to evaluate on are also trained on",

@@ -22,6 +22,7 @@ from llamafactory.model import load_tokenizer
 from llamafactory.train.tuner import run_exp
 from material import flip_byte, planted_model, planted_rows, rename_tensors, rows
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 END = 2
 SETTINGS = (
@@ -136,6 +137,22 @@ def fault_12(folder: Path) -> dict[str, Any]:
     place = str(folder / "out" / "checkpoint-2")
     train(folder, None, rows(seed=9), resume_from_checkpoint=place)
     return {"harm": True, "measured": "went on with other rows to its end"}
+
+
+def fault_13(folder: Path) -> dict[str, Any]:
+    """`packing: true` alone; `neat_packing`, off by default, is the documented way to keep rows apart."""
+    model = AutoModelForCausalLM.from_pretrained(base(folder)).eval()
+    losses = []
+    for switches in ({"packing": True}, {}):
+        total = count = 0.0
+        for ids, labels in tokenized(recipe(folder, None, rows(8), **switches)):
+            trained = sum(label != -100 for label in labels[1:])
+            with torch.no_grad():
+                loss = model(input_ids=torch.tensor([ids]), labels=torch.tensor([labels])).loss
+            total, count = total + float(loss) * trained, count + trained
+        losses.append(total / count)
+    apart = abs(losses[0] / losses[1] - 1)
+    return {"harm": apart > 0.001, "measured": f"loss {losses[0]:.4f} packed, {losses[1]:.4f} alone"}
 
 
 def fault_21(folder: Path) -> dict[str, Any]:

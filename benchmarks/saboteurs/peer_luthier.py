@@ -171,7 +171,7 @@ def fault_13(folder: Path) -> dict[str, Any]:
         alone = sum(float(readout(Work(objective, r.batch(), None)).totals["loss"]) for r in made)
     count = sum(r.trained for r in made)
     measured = f"loss {packed / count:.4f} packed, {alone / count:.4f} alone ({readout.layout})"
-    return {"harm": abs(packed / alone - 1) > 0.01, "measured": measured}
+    return {"harm": abs(packed / alone - 1) > 0.001, "measured": measured}
 
 
 def fault_21(folder: Path) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def fault_9(folder: Path) -> dict[str, Any]:
     before = {n: p.detach().clone() for n, p in made.model.named_parameters() if p.requires_grad}
     made.train()
     made.save_model()
-    moved = max(float((p - before[n]).abs().max()) for n, p in made.model.named_parameters() if n in before)
+    moved = max(float((p - before[n]).detach().abs().max()) for n, p in made.model.named_parameters() if n in before)
     return {"harm": moved < 1e-20, "measured": f"saved; the trained tensors moved by {moved:.0e} at most"}
 
 
