@@ -37,9 +37,9 @@ comparison is on its ground: what others guard that is not on the list is not se
 
 Four criteria or measurements were changed after outcomes had been seen, each for all tools. 5: the Trainer's two runs
 began from different adapters, which read as a fault of its own; they now begin alike. 9: "equals its start" became
-"moved by less than 1e-20", because AdamW moves by the 1e-30 asked for. 13: the limit was 1 % until LLaMA-Factory's packing gave
-0.86 %, far above rounding; it keeps rows apart with `neat_packing`, which is off by default. 45: an error that names
-neither file nor cause counted as harm, and now counts as stopped.
+"moved by less than 1e-20", because AdamW moves by the 1e-30 asked for. 13: the limit was 1 % until LLaMA-Factory's
+packing gave 0.86 %, far above rounding; it keeps rows apart with `neat_packing`, which is off by default. 45: an error
+that names neither file nor cause counted as harm, and now counts as stopped.
 """
 
 
