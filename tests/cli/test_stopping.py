@@ -45,7 +45,8 @@ def test_an_error_is_its_text(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_the_system_refuses_is_a_sentence_too(capsys: pytest.CaptureFixture[str]) -> None:
     called = performed(raises(OSError(28, "No space left on device", "runs/1/adapter")), capsys)
-    assert called == Called(2, "", "luthier: No space left on device: runs/1/adapter\n")
+    what = "The disk is full, or what you may use of it: free some space (luthier runs says what runs take)."
+    assert called == Called(2, "", f"luthier: No space left on device: runs/1/adapter. {what}\n")
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:

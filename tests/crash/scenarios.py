@@ -188,7 +188,7 @@ OF_FILES = [
 
 def saved_weights(name: str, attached: Any, base: Path) -> Scenario:
     """The saving of an adapter ("adapter") or of a whole model ("model")."""
-    from luthier.stages.tune import _save
+    from luthier.stages.tune.shared_training import save_weights
 
     def prepare(folder: Path) -> None:
         RunDirectory.create(folder / "run", "tune", DataConfig(path="rows.csv"))
@@ -201,7 +201,7 @@ def saved_weights(name: str, attached: Any, base: Path) -> Scenario:
             assert (source.adapter or source.folder) == saved
 
     def act(folder: Path) -> None:
-        _save(attached, folder / "run" / name, _run(folder))
+        save_weights(attached, folder / "run" / name, _run(folder))
 
     return Scenario(f"{name} saved", prepare, act, check, lambda folder: all_files(folder / "run" / name))
 

@@ -307,7 +307,7 @@ def test_41_the_weights_that_are_saved_are_those_of_the_best_validation(
     files: Path, model: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault 41: validation gets worse after step 2; the saved adapter is that of step 2, and the run says so."""
-    from luthier.stages import tune
+    from luthier.stages.tune import shared_training
     from luthier.training.validation import Validation
 
     kept: dict[int, dict[str, torch.Tensor]] = {}
@@ -317,7 +317,7 @@ def test_41_the_weights_that_are_saved_are_those_of_the_best_validation(
         kept[engine.updates] = {name: p.detach().clone() for name, p in engine.trained.items()}
         return Validation(next(losses), 0.0, 1)
 
-    monkeypatch.setattr(tune, "validate", validated)
+    monkeypatch.setattr(shared_training, "validate", validated)
     done("tune", files / "labels.csv", "-m", model, *SETTINGS, "--run", "run", "compare_before=false")
     best = manifest(place / "run")["best"]
     assert best == {"by": "eval_total_loss", "part": "choose", "better": "lower", "step": 2, "value": 2.0}
@@ -332,12 +332,12 @@ def test_41_a_best_checkpoint_that_is_broken_is_not_replaced_by_the_last(
     files: Path, model: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault 41: the best checkpoint is damaged before it is taken."""
-    from luthier.stages import tune
+    from luthier.stages.tune import shared_training
     from luthier.training.checkpoints import Checkpoints
     from luthier.training.validation import Validation
 
     losses = iter([3.0, 2.0, 2.5, 2.6])
-    monkeypatch.setattr(tune, "validate", lambda *_: Validation(next(losses), 0.0, 1))
+    monkeypatch.setattr(shared_training, "validate", lambda *_: Validation(next(losses), 0.0, 1))
     original = Checkpoints.restore_best
 
     def damaged(self: Checkpoints, state: Any) -> Any:

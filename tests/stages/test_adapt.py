@@ -83,7 +83,7 @@ def test_the_winner_has_the_best_score_on_choose(adapted: Path) -> None:
 
 
 def test_confirm_is_answered_by_the_winner_and_its_rivals_alone_and_after_the_choice(adapted: Path) -> None:
-    answered = {name.removesuffix(".jsonl") for name in runs_in(adapted / "evaluation")} - {"timings"}
+    answered = {path.stem for path in (adapted / "evaluation").glob("*.jsonl")} - {"timings"}
     proved = {name.removeprefix("scores_") for name in (p.stem for p in (adapted / "steps").glob("scores_*"))}
     assert answered == proved
     winner = manifest(adapted)["chosen"].removeprefix("children/")

@@ -91,7 +91,7 @@ def test_what_is_finished_is_taken_over_as_it_is(
     for name in taken:
         copy, original = state(run / "children" / name), state(place / "run" / "children" / name)
         assert copy.keys() == original.keys()
-        assert [file for file in copy if copy[file] != original[file]] == ["manifest.json"]
+        assert [file for file in copy if copy[file] != original[file]] == ["checksums.jsonl", "manifest.json"]
         found, before = (manifest(folder / "children" / name) for folder in (run, place / "run"))
         assert found == before | {"taken_from": f"run/children/{name}"}
     assert "as it is: taken over from run" in called.said

@@ -1,7 +1,8 @@
 """Recipe files: YAML read strictly, with the line of every key, so that a mistake can be pointed at.
 
 Stricter than YAML: a key that stands twice, tags such as `!!python/object`, keys that are no text, half characters, and
-aliases that stand for very many values are mistakes. Dates are texts. Anchors, aliases and `<<` work.
+aliases that stand for very many values are mistakes. Dates, and whole numbers as keys, are texts. Anchors,
+aliases and `<<` work.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ Location = tuple[str | int, ...]
 """A path of keys and list indices from the top."""
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = frozenset(_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map"))
+_KEYS = frozenset({f"{_TAG}str", f"{_TAG}int"})
+"""What a key may be; a whole number, such as a grade, is read as its text."""
 _DEEPEST, _MOST_VALUES = 50, 100_000
 _NO_TEXT = "\x00"
 
@@ -154,13 +157,14 @@ class _Reader:
             line = key.start_mark.line + 1
             if key.tag == f"{_TAG}merge":
                 continue
-            if not isinstance(key, yaml.ScalarNode) or key.tag != f"{_TAG}str" or not key.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag not in _KEYS or not key.value:
                 shown = f" {key.value!r}" if isinstance(key, yaml.ScalarNode) else ""
                 raise _MistakeError(line, f"the key{shown} is no text", "a name", "put it in quotes, or rename it")
             if key.value in seen:
                 problem = f"the key '{key.value}' stands here and on line {seen[key.value]}"
                 raise _MistakeError(line, problem, "every key once", "remove one of them")
-            seen[self._scalar(key, line)] = line
+            self._scalar(key, line)
+            seen[key.value] = line
         self._loader.flatten_mapping(node)
         return {key.value: self.plain(value, self._at((*path, key.value), key)) for key, value in node.value}
 

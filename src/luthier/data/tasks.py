@@ -21,6 +21,8 @@ from luthier.data.thinking import without_thoughts_in_references
 from luthier.data.values import looks_like_json_object, shorten
 
 KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
+CORPUS = "corpus"
+"""The kind that raw text is: no task, since nothing is asked or answered."""
 
 MOST_LABELS = 100
 _LONGEST_LABEL_WORDS = 6

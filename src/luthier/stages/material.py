@@ -22,7 +22,7 @@ from luthier.data.options import ReadOptions
 from luthier.data.render import Renderer
 from luthier.data.sources import Dataset, read_examples
 from luthier.data.splits import Parts, split
-from luthier.data.tasks import KINDS, Task, guess_task, require_different_answers
+from luthier.data.tasks import CORPUS, KINDS, Task, guess_task, require_different_answers
 from luthier.data.thinking import without_thoughts
 from luthier.evaluation.metrics.fitting import fitting_metrics
 
@@ -44,7 +44,7 @@ class DataConfig(Config):
     @field_validator("kind")
     @classmethod
     def _known(cls, kind: str | None) -> str | None:
-        if kind is not None and kind not in KINDS:
+        if kind is not None and kind not in (*KINDS, CORPUS):
             raise SectionError([((), f"{unknown_name('task', kind, KINDS)} Write one of these.")])
         return kind
 

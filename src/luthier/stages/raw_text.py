@@ -23,6 +23,7 @@ from luthier.data.document_tokens import DocumentTokens
 from luthier.data.mapping import PartName
 from luthier.data.options import ReadOptions
 from luthier.data.store import TokenStore, open_store
+from luthier.data.tasks import CORPUS
 from luthier.evaluation.metrics import title_of
 from luthier.evaluation.opening import winner_of
 from luthier.evaluation.reading import TextReader, text_examples
@@ -32,9 +33,6 @@ from luthier.reporting.blocks import CellLike, Column, Table
 from luthier.reporting.inline import escape
 from luthier.stages.blocks import score_cell
 from luthier.stages.material import DataConfig, require_same_data
-
-KIND = "corpus"
-"""The kind of task that raw text is."""
 
 
 class CorpusConfig(Config):
@@ -153,7 +151,7 @@ def require_no_idle_options(data: DataConfig) -> None:
     idle = [f"data.read.{name}" for name in ReadOptions.model_fields if getattr(data.read, name) != getattr(kept, name)]
     defaults = DataConfig(path=data.path)
     idle += [f"data.{name}" for name in ("thoughts", "fold") if getattr(data, name) != getattr(defaults, name)]
-    idle += ["data.kind"] * (data.kind not in (None, KIND))
+    idle += ["data.kind"] * (data.kind not in (None, CORPUS))
     if idle:
         raise ConfigError(
             f"Raw text has no prompts and answers, so these settings have no effect: {', '.join(idle)}. Leave them "
@@ -187,7 +185,7 @@ def read_text(corpus: Corpus, tokenizer: Any, data: DataConfig, most: int, run: 
             "rows": store.documents,
             "parts": dict(parts.documents),
         },
-        task={"kind": KIND, "reason": "raw text"},
+        task={"kind": CORPUS, "reason": "raw text"},
     )
     return RawText(corpus, store, parts)
 
@@ -209,8 +207,8 @@ def is_raw_text(answerer: str, kind: str | None) -> bool:
     """Say whether what an answerer is measured on is raw text: it was tuned on some, or `--kind corpus` says so."""
     path = Path(answerer)
     if not RunDirectory.is_run(path):
-        return kind == KIND
-    return kind == KIND or tuned_on_text(RunDirectory(path))
+        return kind == CORPUS
+    return kind == CORPUS or tuned_on_text(RunDirectory(path))
 
 
 def tuned_on_text(run: RunDirectory) -> bool:

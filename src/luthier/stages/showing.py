@@ -15,7 +15,7 @@ from typing import Any, Literal
 from luthier.core.errors import RunError, unknown_name
 from luthier.core.run import RunDirectory
 from luthier.core.types import Answer, Example
-from luthier.data.tasks import Task, guess_task
+from luthier.data.tasks import CORPUS, Task, guess_task
 from luthier.data.values import shorten
 from luthier.evaluation.failures import KINDS, Failure, Failures, conflict_sentence, label_conflicts, sort_failures
 from luthier.evaluation.metrics import title_of
@@ -26,7 +26,6 @@ from luthier.reporting.inline import escape
 from luthier.stages.asking import metrics_for, read_for, task_for
 from luthier.stages.blocks import curves
 from luthier.stages.material import DataConfig
-from luthier.stages.raw_text import KIND
 
 PARTS = ("choose", "confirm")
 MOST_FAILURES = 20
@@ -203,7 +202,7 @@ def evaluations_of(run: RunDirectory) -> list[Evaluated]:
             f"{run.path} holds a judge's verdicts on pairs of answers: they are in {run.path / 'evaluation'}, and what "
             f"they come to is in {run.path / 'report.html'}."
         )
-    if run.manifest.get("task", {}).get("kind") == KIND:
+    if (run.manifest.get("task") or {}).get("kind") == CORPUS:
         raise RunError(
             f"{run.path} has no answers: raw text is read and not answered. Its curves can be looked at: luthier show "
             f"{run.path} curves."

@@ -66,7 +66,7 @@ def parsed(path: Path, overrides: tuple[str, ...]) -> Recipe:
         ("a: " + "1" * 5_000 + "\n", 1, "'1111111111111111111111111111111111111111' is no !!int; expected a plain"),
         ('a: 1\nb: "\\ud800"\n', 2, "an escape stands for no character; expected whole characters; correct the escape"),
         ('a: "\\0"\n', 1, "an escape stands for no character; "),
-        ("3: a\n", 1, "the key '3' is no text; expected a name; put it in quotes, or rename it"),
+        ("3.5: a\n", 1, "the key '3.5' is no text; expected a name; put it in quotes, or rename it"),
         ("? [a, b]\n: c\n", 1, "the key is no text; expected a name; "),
         ("a: &a [*a]\n", 1, "values are nested too deeply; expected at most 50 levels; flatten them"),
         ("a: " + "[" * 60 + "]" * 60, 1, "values are nested too deeply; expected at most 50 levels; flatten them"),

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from luthier.core.errors import ConfigError, DataError
 from luthier.core.run import RunDirectory
 from luthier.data.render import Rendered, Renderer
+from luthier.data.tasks import CORPUS
 from luthier.evaluation.answerers import Prompted
 from luthier.evaluation.answering import collect_answers, stored_answers
 from luthier.evaluation.latency import median_latency_seconds
@@ -20,7 +21,7 @@ from luthier.generation.local import LocalModel
 from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
 from luthier.stages.guards import render_parts, trained_ends
 from luthier.stages.material import measure_lengths, read_material
-from luthier.stages.raw_text import KIND, CorpusConfig, looks_like_text
+from luthier.stages.raw_text import CorpusConfig, looks_like_text
 from luthier.stages.tune.recipe import Config, Outcome
 from luthier.stages.tune.report import announce, write_reports
 
@@ -31,9 +32,9 @@ class ExamplesLesson:
     def __init__(self, config: Config, run: RunDirectory) -> None:
         self._config = config
         self._run = run
-        if config.corpus != CorpusConfig() or config.data.kind == KIND:
+        if config.corpus != CorpusConfig() or config.data.kind == CORPUS:
             raise ConfigError(
-                f"corpus.* and the kind {KIND} have no effect with objective={config.objective}. For raw text: "
+                f"corpus.* and the kind {CORPUS} have no effect with objective={config.objective}. For raw text: "
                 "--objective causal_lm."
             )
         try:

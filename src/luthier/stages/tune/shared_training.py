@@ -141,23 +141,10 @@ class Training:
         return {"by": "eval_total_loss", "part": "choose", "better": "lower", "step": step, "value": self.stopping.best}
 
     def save(self) -> Path:
-        """Write what was trained, unless it was before an interruption; returns the folder.
-
-        One that is broken is made again.
-        """
+        """Write what was trained; returns the folder."""
         full = self.config.adapter.get("method") == "full"
         folder = self.run.path / ("model" if full else "adapter")
-        name = f"{folder.name}/{SEAL}"
-        if folder.exists():
-            problem = problem_of(folder) if self.run.files.knows(name) else "it is not in the run's record"
-            if not problem:
-                return folder
-            self.run.listener.say(escape(f"{folder} is saved again: {problem}."))
-            shutil.rmtree(folder)
-        with staged_folder(folder) as staged:
-            self.attached.save(staged)
-            seal(staged)
-            self.run.files.record(name, (staged / SEAL).read_bytes())
+        save_weights(self.attached, folder, self.run)
         return folder
 
     def measured(self, latency_seconds: float | None = None) -> None:
@@ -222,6 +209,21 @@ class Training:
             self.checkpoints.save(state, best=True)  # a kill may have come before it was marked as the best
         say(f"Going on after step {state.step} of {state.source.total_steps}.")
         return True
+
+
+def save_weights(attached: Any, folder: Path, run: RunDirectory) -> None:
+    """Write an adapter or a model, unless it was before an interruption; one that is broken is made again."""
+    name = f"{folder.name}/{SEAL}"
+    if folder.exists():
+        problem = problem_of(folder) if run.files.knows(name) else "it is not in the run's record"
+        if not problem:
+            return
+        run.listener.say(escape(f"{folder} is saved again: {problem}."))
+        shutil.rmtree(folder)
+    with staged_folder(folder) as staged:
+        attached.save(staged)
+        seal(staged)
+        run.files.record(name, (staged / SEAL).read_bytes())
 
 
 def _resolved(config: Config, method: Any, batch_size: int, rate: float) -> Config:
