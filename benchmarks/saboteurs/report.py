@@ -40,6 +40,11 @@ began from different adapters, which read as a fault of its own; they now begin 
 "moved by less than 1e-20", because AdamW moves by the 1e-30 asked for. 13: the limit was 1 % until LLaMA-Factory's
 packing gave 0.86 %, far above rounding; it keeps rows apart with `neat_packing`, which is off by default. 45: an error
 that names neither file nor cause counted as harm, and now counts as stopped.
+
+Smaller changes after outcomes had been seen: the words that count as a warning; progress bars that name truncating or
+dropping (this made TRL's fault 4 "warned"); how fault 37 is given to TRL and the Trainer; what is read of Luthier for 4
+and 5. For 12, 30 and 38 (Trainer, LLaMA-Factory) and LLaMA-Factory's 10, 21 and 34 the harm is that it reached its end
+with the fault in place; it is not a measured quantity. The time limit of fault 49 ran on a busy machine.
 """
 
 
