@@ -57,8 +57,9 @@ def install(place: str, count: int, number: int) -> None:
             return isinstance(answerer, Prompted)
 
         at_call(answering, "_answer_wave", count, number, of_a_model)
-    elif place == "sync":  # a file is written, but not yet known to be on disk
-        at_call(os, "fsync", count, number)
+    elif place.startswith("sync"):  # a file is written, but not yet known to be on disk
+        begun = Path(place.removeprefix("sync").removeprefix(" after "))  # counted from when this file is there
+        at_call(os, "fsync", count, number, lambda *_: begun.exists())
     else:
         raise SystemExit(f"no place {place}")
 
