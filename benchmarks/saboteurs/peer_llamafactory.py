@@ -21,6 +21,7 @@ from llamafactory.hparams import get_train_args
 from llamafactory.model import load_tokenizer
 from llamafactory.train.tuner import run_exp
 from material import flip_byte, planted_model, planted_rows, rename_tensors, rows
+from model_faults import plants_of_models
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
@@ -201,35 +202,8 @@ def fault_41(folder: Path) -> dict[str, Any]:
     }
 
 
-def fault_45(folder: Path) -> dict[str, Any]:
-    train(folder, model_of(folder, 45))
-    return {"harm": True, "measured": "no error"}
-
-
-def fault_47(folder: Path) -> dict[str, Any]:
-    return _ran(folder, 47)
-
-
-def fault_48(folder: Path) -> dict[str, Any]:
-    return _ran(folder, 48)
-
-
-def _ran(folder: Path, fault: int) -> dict[str, Any]:
-    try:
-        train(folder, model_of(folder, fault))
-    except Exception:
-        if not (folder / "trace").exists():
-            raise
-    ran = (folder / "trace").exists()
-    return {"harm": ran, "measured": "the code ran" if ran else "the code did not run"}
-
-
-def fault_49(folder: Path) -> dict[str, Any]:
-    train(folder, model_of(folder, 49))
-    return {"harm": False, "measured": "came to an end"}
-
-
 PLANTS = {int(name[6:]): plant for name, plant in list(globals().items()) if name.startswith("fault_")}
+PLANTS |= plants_of_models(base, train)
 
 if __name__ == "__main__":
     names = ("llamafactory", "transformers", "trl", "peft", "accelerate", "datasets", "torch")

@@ -13,6 +13,7 @@ from typing import Any
 import harness
 import torch
 from material import flip_byte, planted_model, planted_rows, rename_tensors, rows, write_lines
+from model_faults import plants_of_models
 
 from luthier.cli.main import app
 from luthier.data.render import Renderer
@@ -229,35 +230,8 @@ def fault_41(folder: Path) -> dict[str, Any]:
     }
 
 
-def fault_45(folder: Path) -> dict[str, Any]:
-    tune(folder, model_of(folder, 45))
-    return {"harm": True, "measured": "no error"}
-
-
-def fault_47(folder: Path) -> dict[str, Any]:
-    return _ran(folder, 47)
-
-
-def fault_48(folder: Path) -> dict[str, Any]:
-    return _ran(folder, 48)
-
-
-def _ran(folder: Path, fault: int) -> dict[str, Any]:
-    try:
-        tune(folder, model_of(folder, fault))
-    except Refused:
-        if not (folder / "trace").exists():
-            raise
-    ran = (folder / "trace").exists()
-    return {"harm": ran, "measured": "the code ran" if ran else "the code did not run"}
-
-
-def fault_49(folder: Path) -> dict[str, Any]:
-    tune(folder, model_of(folder, 49))
-    return {"harm": False, "measured": "came to an end"}
-
-
 PLANTS = {int(name[6:]): plant for name, plant in list(globals().items()) if name.startswith("fault_")}
+PLANTS |= plants_of_models(base, tune)
 
 if __name__ == "__main__":
     assert all((stage, checkpoints, rehearsal, renderer_of))  # read before the plants are forked

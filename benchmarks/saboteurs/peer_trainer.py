@@ -15,6 +15,7 @@ import torch
 from datasets import Dataset
 from harness import NoSuchInput
 from material import flip_byte, planted_model, planted_rows, rename_tensors, rows
+from model_faults import plants_of_models
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import (
     AutoModelForCausalLM,
@@ -219,35 +220,8 @@ def fault_41(folder: Path) -> dict[str, Any]:
     }
 
 
-def fault_45(folder: Path) -> dict[str, Any]:
-    trainer(folder, model_of(folder, 45))
-    return {"harm": True, "measured": "no error"}
-
-
-def fault_47(folder: Path) -> dict[str, Any]:
-    return _ran(folder, 47)
-
-
-def fault_48(folder: Path) -> dict[str, Any]:
-    return _ran(folder, 48)
-
-
-def _ran(folder: Path, fault: int) -> dict[str, Any]:
-    try:
-        trainer(folder, model_of(folder, fault))
-    except Exception:
-        if not (folder / "trace").exists():
-            raise
-    ran = (folder / "trace").exists()
-    return {"harm": ran, "measured": "the code ran" if ran else "the code did not run"}
-
-
-def fault_49(folder: Path) -> dict[str, Any]:
-    trainer(folder, model_of(folder, 49))
-    return {"harm": False, "measured": "came to an end"}
-
-
 PLANTS = {int(name[6:]): plant for name, plant in list(globals().items()) if name.startswith("fault_")}
+PLANTS |= plants_of_models(base, trainer)
 
 if __name__ == "__main__":
     names = ("transformers", "peft", "accelerate", "datasets", "torch")
