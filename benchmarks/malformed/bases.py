@@ -155,10 +155,10 @@ def _cell(value: Any) -> Any:
 def _parquet(rows: Sequence[Row]) -> bytes:
     """Write a typed table where the rows allow it, else one whose odd columns hold JSON texts."""
     sink = io.BytesIO()
+    columns = list(dict.fromkeys(name for row in rows for name in row))  # `from_pylist` looks at the first row alone
     try:
-        table = pyarrow.Table.from_pylist(list(rows))
+        table = pyarrow.Table.from_pylist([{name: row.get(name) for name in columns} for row in rows])
     except (pyarrow.ArrowException, UnicodeEncodeError, OverflowError, TypeError, ValueError):
-        columns = list(dict.fromkeys(name for row in rows for name in row))
         table = pyarrow.table({
             name.encode("utf-8", "replace").decode(): [
                 None if name not in row else v if isinstance(v := row[name], str) and v.isprintable() else _json(v)

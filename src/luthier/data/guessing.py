@@ -217,6 +217,8 @@ def _repeated_column(table: Columns, pair: Sequence[str]) -> str | None:
         return None
     distinct = [len(set(map(as_text, table.values(c)))) for c in pair]
     few, many = (0, 1) if distinct[0] < distinct[1] else (1, 0)
+    if pair[few] in table.values(pair[few]):  # one of its values: the header is missing, and this is a row
+        return None
     if distinct[few] <= len(table.rows) / 5 and distinct[many] > len(table.rows) / 2:
         return pair[few]
     return None

@@ -147,8 +147,8 @@ def require_there(spec: str) -> None:
         raise DataError(f"There is no answers file {spec}.{nearest(path.name, beside)}")
     runs = [run.path.name for run in runs_in(path.parent)]
     if path.parent.name == "runs" or (runs and path.parent != Path()):
-        found = f"{path.parent} holds: {', '.join(runs[-10:])}." if runs else f"{path.parent} holds no runs."
-        raise RunError(f"There is no run {spec}; {found}")
+        found = f"{path.parent} holds: {', '.join(runs[-10:])}" if runs else f"{path.parent} holds no runs"
+        raise RunError(f"There is no run {spec}; {found}. Give one that is there (luthier runs), or a model.")
 
 
 def answers_file(spec: str) -> Path | None:

@@ -58,8 +58,8 @@ def find_model(spec: str, listener: Listener | None = None) -> ModelSource:
         return ModelSource(spec, spec, builtin_folder(spec, listener or SilentListener()))
     if path.exists():
         raise ModelError(
-            f"{spec} holds no model: a model folder has config.json, an adapter folder adapter_config.json, "
-            "a run directory manifest.json."
+            f"{spec or 'An empty name'} holds no model: a model folder has config.json, an adapter folder "
+            "adapter_config.json, a run directory manifest.json. Give one of these, or a name: luthier list models."
         )
     if "/" not in spec or spec.startswith((".", "/", "~")):
         raise ModelError(

@@ -124,3 +124,8 @@ def test_long_cells_are_read_and_the_parsers_limit_is_restored(write: Write) -> 
     file = read(write("rows.csv", "text,label\n" + "x" * 200_000 + ",a\n"))
     assert len(str(file.rows[0].values["text"])) == 200_000
     assert csv.field_size_limit() == before == 131_072
+
+
+def test_an_empty_cell_of_a_single_column_is_a_row_a_blank_line_is_none(write: Write) -> None:
+    file = read(write("rows.csv", 'text\nfirst\n""\n\n  \n\u2003\nlast\n'))
+    assert [(row.line, row.values["text"]) for row in file.rows] == [(2, "first"), (3, ""), (6, "\u2003"), (7, "last")]

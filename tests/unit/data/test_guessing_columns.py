@@ -170,6 +170,9 @@ def test_foreign_names_are_told_apart_by_what_repeats() -> None:
     assert (mapping.prompt, mapping.answer) == ("{Kundentext}", "Kategorie")
     with pytest.raises(DataError, match="no column is known to be the answer"):
         guess("Kundentext Kategorie", rows[:9])
+    without_header = [{"Guten Tag": f"Guten Tag, Nummer {n}", "A": "AB"[n % 2]} for n in range(20)]
+    with pytest.raises(DataError, match="put a header row above it"):
+        guess(["Guten Tag", "A"], without_header)
 
 
 def test_ids_are_used_only_where_they_are_unique() -> None:

@@ -55,7 +55,7 @@ def _read(content: Content) -> RawFile:
     lines = list(io.StringIO(content.lines_of_text, newline=""))
     delimiter, skipped = _delimiter_in_first_line(lines)
     delimiter = delimiter or sniff_delimiter(lines)
-    records = _filled(_records(lines, delimiter or _NO_DELIMITER, start=skipped))
+    records = _filled(_records(lines, delimiter or _NO_DELIMITER, start=skipped), one_column=delimiter is None)
     header = next(records, None)
     if header is None:
         raise DataError(
@@ -136,9 +136,19 @@ def _records(lines: Sequence[str], delimiter: str, start: int = 0) -> Iterator[_
             yield _Record(first, start + reader.line_num, cells)
 
 
-def _filled(records: Iterator[_Record]) -> Iterator[_Record]:
-    """Leave out blank lines and the rows of empty cells that spreadsheets write below a table."""
-    return (record for record in records if record.cells is None or any(cell.strip() for cell in record.cells))
+def _filled(records: Iterator[_Record], *, one_column: bool = False) -> Iterator[_Record]:
+    """Leave out blank lines and the rows of empty cells that spreadsheets write below a table.
+
+    In a file of one column an empty cell is a row without a value only where it is quoted, or holds an odd space: else
+    it cannot be told from a blank line.
+    """
+    return (record for record in records if not _is_blank(record.cells, one_column))
+
+
+def _is_blank(cells: list[str] | None, one_column: bool) -> bool:
+    if cells is None or any(cell.strip() for cell in cells):
+        return False
+    return not (one_column and cells and cells[0] == cells[0].strip(" \t"))
 
 
 def _columns(content: Content, header: _Record) -> list[str]:
