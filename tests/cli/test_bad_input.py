@@ -342,7 +342,9 @@ def test_a_run_that_is_not_there(asked: Callable[..., str], files: Path, tuned: 
     rows = files / "labels.csv"
     for verb in (("chat", "runs/3"), ("resume", "runs/3"), ("merge", "runs/3"), ("evaluate", "runs/3", rows),
                  ("answer", "runs/3", rows), ("compare", "runs/2", "runs/3")):  # fmt: skip
-        assert asked(*verb) == "There is no run runs/3; runs holds: 2, 10. Give one that is there (luthier runs), or a model."
+        assert asked(*verb) == (
+            "There is no run runs/3; runs holds: 2, 10. Give one that is there (luthier runs), or a model."
+        )
 
 
 def test_a_run_that_has_not_got_so_far(asked: Callable[..., str], files: Path, run_copy: Path) -> None:
