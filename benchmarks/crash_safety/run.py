@@ -35,16 +35,20 @@ from luthier.core.files import read_json, write_json
 TRAINING = ("training.epochs=3", "batch.sequences=8", "batch.micro_tokens=150", "training.checkpoint_every=2",
             "training.validations=3")  # fmt: skip
 KILLS: dict[str, dict[str, Any]] = {
-    "tune-lora": {"kills": 35, "command": ["tune", "ROWS", "-m", "MODEL", *TRAINING]},
+    "tune-lora": {"kills": 25, "command": ["tune", "ROWS", "-m", "MODEL", *TRAINING]},
     "tune-full": {
-        "kills": 30,
+        "kills": 20,
         "command": ["tune", "ROWS", "-m", "MODEL", *TRAINING, "adapter.method=full", "training.learning_rate=1e-3"],
     },
+    "tune-text": {
+        "kills": 25,
+        "command": ["tune", "ROWS", "-m", "MODEL", "--objective", "causal_lm", *TRAINING, "corpus.window_tokens=128",
+                    "corpus.overlap_tokens=32", "retention=false"],
+    },
     "adapt": {
-        "kills": 35,
+        "kills": 30,
         "command": ["adapt", "ROWS", "-m", "MODEL", "--budget", "5h", "--try", "as_is,told_format,lora"],
     },
-    # Tuning on raw text: add it here, with its number of kills.
     "real": {
         "kills": 10,
         "command": ["tune", "ROWS", "-m", "smollm2-135m-instruct", "training.epochs=1", "batch.sequences=8",
@@ -131,6 +135,8 @@ def kill(name: str, work: Path, path: Path, most: int | None) -> None:
     command = [str(_rows(folder, name)) if part == "ROWS" else part for part in case["command"]]
     command = [str(_tiny(work)) if part == "MODEL" else part for part in command]
     plan = _plan(command, folder) if name == "adapt" else None
+    if name == "tune-text":
+        os.environ["LUTHIER_CACHE"] = str(folder / "cache")  # its token store is made anew for each kill
     forks = Forks(plan)
     try:
         found = _whole_runs(forks, command, folder) | {"kills": found["kills"], "machine": machine}
@@ -174,6 +180,7 @@ def _one_kill(forks: Any, command: list[str], folder: Path, number: int, moment:
     place = folder / f"kill-{number:03d}"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
+    shutil.rmtree(folder / "cache", ignore_errors=True)
     first = forks.call([*command, "--run", "run"], place, kill_at=moment)
     run = place / "run"
     state = _state(run)
@@ -217,11 +224,23 @@ def _plan(command: list[str], folder: Path) -> Path:
 def _rows(folder: Path, name: str) -> Path:
     from command_line import label_rows, ticket_rows, write_rows
 
+    if name == "tune-text":
+        return _texts(folder / "texts")
     path = folder / "rows.csv"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         write_rows(path, ticket_rows(24, 10, 10) if name == "real" else label_rows(24, 30, 30))
     return path
+
+
+def _texts(folder: Path) -> Path:
+    """Write eighty short documents."""
+    words = ("the", "a", "river", "lamp", "ship", "runs", "sees", "green", "small", "over", "under", "bread", "sky")
+    folder.mkdir(parents=True, exist_ok=True)
+    draw = random.Random(3)
+    for number in range(80):
+        (folder / f"{number:02}.txt").write_text(" ".join(draw.choice(words) for _ in range(60)) + ".\n")
+    return folder
 
 
 def _tiny(work: Path) -> Path:
