@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -46,15 +47,33 @@ def _records_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 
 @pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Fill a folder that all workers share: the first of them that asks does it; never written to again."""
+    from filelock import FileLock
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name: str, fill: Callable[[Path], object]) -> Path:
+        path, filled = shared / name, shared / f"{name}.filled"
+        with FileLock(shared / f"{name}.lock"):
+            if not filled.exists():
+                shutil.rmtree(path, ignore_errors=True)  # of a worker that failed half-way
+                path.mkdir()
+                fill(path)
+                filled.touch()
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(made_once: Callable[..., Path]) -> Callable[[str], Path]:
     """Return the folder of a family's tiny model; made once a test run, never written to again."""
     from luthier.testing import tiny_model
 
-    home = tmp_path_factory.mktemp("tiny")
-
     def folder(family: str = "llama") -> Path:
-        path = home / family
-        return path if path.exists() else tiny_model(path, family)
+        return made_once(f"tiny-{family}", lambda home: tiny_model(home / family, family)) / family
 
     return folder
 

@@ -8,15 +8,19 @@ from pathlib import Path
 import pytest
 from command_line import SETTINGS, dialogue_rows, done, label_rows, ticket_rows, write_rows
 
+Made = Callable[[str, Callable[[Path], object]], Path]
+
 
 @pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(made_once: Made) -> Path:
     """A folder with labels.csv, tickets.csv and dialogues.jsonl; never written to."""
-    folder = tmp_path_factory.mktemp("files")
-    write_rows(folder / "labels.csv", label_rows())
-    write_rows(folder / "tickets.csv", ticket_rows())
-    write_rows(folder / "dialogues.jsonl", dialogue_rows())
-    return folder
+
+    def fill(folder: Path) -> None:
+        write_rows(folder / "labels.csv", label_rows())
+        write_rows(folder / "tickets.csv", ticket_rows())
+        write_rows(folder / "dialogues.jsonl", dialogue_rows())
+
+    return made_once("files", fill)
 
 
 @pytest.fixture(scope="session")
@@ -33,26 +37,32 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tuned(files: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tuned(files: Path, model: Path, made_once: Made) -> Path:
     """A finished run of `tune` with LoRA on labels.csv; read only."""
-    run = tmp_path_factory.mktemp("tuned") / "lora"
-    done("tune", files / "labels.csv", "-m", model, "--run", run, *SETTINGS)
-    return run
+
+    def fill(folder: Path) -> None:
+        done("tune", files / "labels.csv", "-m", model, "--run", folder / "lora", *SETTINGS)
+
+    return made_once("tuned", fill) / "lora"
 
 
 @pytest.fixture(scope="session")
-def adapted(files: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def adapted(files: Path, model: Path, made_once: Made) -> Path:
     """A finished run of `adapt` on tickets.csv; read only."""
-    run = tmp_path_factory.mktemp("adapted") / "run"
-    done("adapt", files / "tickets.csv", "-m", model, "--run", run, "--budget", "1h", "--target", "0.8")
-    return run
+
+    def fill(folder: Path) -> None:
+        done("adapt", files / "tickets.csv", "-m", model, "--run", folder / "run", "--budget", "1h", "--target", "0.8")
+
+    return made_once("adapted", fill) / "run"
 
 
 @pytest.fixture(scope="session")
-def taught(files: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def taught(files: Path, model: Path, made_once: Made) -> Path:
     """A finished run of full tuning that has learned the labels; read only."""
-    folder = tmp_path_factory.mktemp("taught")
-    rows = write_rows(folder / "rows.csv", label_rows(tune=72))
-    done("tune", rows, "-m", model, "--run", folder / "full", "adapter.method=full", "training.learning_rate=1e-2",
-         "training.epochs=6", "batch.sequences=8", "precision=fp32")  # fmt: skip
-    return folder / "full"
+
+    def fill(folder: Path) -> None:
+        rows = write_rows(folder / "rows.csv", label_rows(tune=72))
+        done("tune", rows, "-m", model, "--run", folder / "full", "adapter.method=full", "training.learning_rate=1e-2",
+             "training.epochs=6", "batch.sequences=8", "precision=fp32")  # fmt: skip
+
+    return made_once("taught", fill) / "full"
