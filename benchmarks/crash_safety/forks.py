@@ -52,7 +52,8 @@ class Forks:
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
-        return Ended(answer["code"], answer["seconds"], (folder / "said.txt").read_text(errors="replace"))
+        said = folder / "said.txt"  # not there where the kill came before anything else
+        return Ended(answer["code"], answer["seconds"], said.read_text(errors="replace") if said.exists() else "")
 
     def close(self) -> None:
         """End the server."""
