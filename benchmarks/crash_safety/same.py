@@ -14,8 +14,9 @@ TIMED_KEYS = ("created_at", "finished_at", "measured", "command", "folder")
 """Of manifests, left out; of the plan in them only the seconds."""
 SHOWN_TIMES = re.compile(
     r"\d[\d,.]*(?:&nbsp;|\s)?(?:ms|s|min|h|seconds|tokens/s|KB|MB|GB)\b|\d{4}-\d\d-\d\d[T ]\d\d:\d\d\S*"
+    r"|\d\.\d\d times the plan"
 )
-"""In reports and cards: durations, sizes of memory, dates; each becomes a sign."""
+"""In reports and cards: durations, what share of the plan they are, sizes of memory, dates; each becomes a sign."""
 
 
 def bytes_that_count(run: Path) -> dict[str, bytes]:
