@@ -154,6 +154,8 @@ def test_a_saved_folder_names_base_and_template(tiny: Callable[..., Any], tmp_pa
         record = read_json(tmp_path / "saved" / "luthier.json")
         assert record["base_digest"] == model.digest
         assert record["template_digest"] == model.template_digest
+        targets = read_json(tmp_path / "saved" / "adapter_config.json")["target_modules"]
+        assert targets == sorted(targets)  # the same bytes in every process
 
 
 def test_lora_saves_under_any_name(tiny: Callable[..., Any], batch: Batch, tmp_path: Path) -> None:

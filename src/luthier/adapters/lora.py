@@ -170,7 +170,9 @@ class AttachedLora:
     def save(self, folder: Path) -> None:
         """Write PEFT's files, and beside them which base and template it was trained on."""
         source = self._model.facts
-        self._wrapper.peft_config[self.name].base_model_name_or_path = str(source.folder or source.name)
+        config = self._wrapper.peft_config[self.name]
+        config.base_model_name_or_path = str(source.folder or source.name)
+        config.target_modules = sorted(config.target_modules)  # a set has another order in each process
         with warnings.catch_warnings(), saving_weights(folder):
             warnings.simplefilter("ignore")
             self._wrapper.save_pretrained(
