@@ -161,7 +161,7 @@ DAMAGED = [
     Control(
         corruption.test_a_recipe_that_was_edited_is_refused,
         {"luthier.core.record.RunFiles.read": lambda self, name: (self.folder / name).read_bytes()},
-        says="other.csv",
+        says=r"recipe\.yaml has \d mistake",  # it is read
     ),
     Control(corruption.test_a_step_that_is_damaged_is_made_again_once_it_is_deleted, NO_RECORD),
     Control(
