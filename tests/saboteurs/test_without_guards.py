@@ -159,6 +159,17 @@ OF_SCORES = [
         says="another form than asked for",
     ),
     Control(
+        scores.test_22_one_answer_for_all_rows_raises_an_alarm,
+        {"luthier.evaluation.second_reading._most_frequent": lambda *_: (0.0, 0.0)},
+        says=r"== True",
+        arguments={"frequent": 20, "alarming": True},
+    ),
+    Control(
+        scores.test_22_adapt_says_so_of_its_winner,
+        {"luthier.stages.adapt.choosing.read_again": nothing},
+        says="a patient reader would give",
+    ),
+    Control(
         scores.test_22_what_a_patient_reader_finds,
         {"luthier.evaluation.second_reading._readers": lambda *_: (str, str)},
         says=r"\(0\.0, 0\.0\)",
