@@ -116,6 +116,11 @@ OF_DATA = [
     Control(data.test_21_a_token_that_was_added_and_never_trained_stops_the_run, NO_TOKENS_CHECK),
     Control(data.test_21_a_token_without_an_embedding_stops_the_run, NO_TOKENS_CHECK),
     Control(
+        data.test_21_tokens_that_were_added_as_something_known_stop_the_run,
+        NO_TOKENS_CHECK,
+        arguments={"how": "the mean", "dtype": "float32"},
+    ),
+    Control(
         data.test_24_rows_that_repeat_each_other_stay_in_one_part,
         {"luthier.data.splits.groups": lambda rows: range(len(rows))},
         says=r"assert False|all\(",
