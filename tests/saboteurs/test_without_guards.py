@@ -326,6 +326,11 @@ OF_ARTEFACTS = [
         {"luthier.adapters.lora.AttachedLora.open": staticmethod(loosely)},
     ),
     Control(
+        artefacts.test_10_an_adapter_that_is_loaded_and_not_applied_is_refused,
+        {"luthier.adapters.lora.require_same_answer": nothing},
+        arguments={"planted": "off"},
+    ),
+    Control(
         artefacts.test_10_a_saved_adapter_that_differs_from_the_trained_one_is_not_called_saved,
         {"luthier.adapters.lora.AttachedLora._check_saved": nothing} | AFTER_SAVING,
     ),

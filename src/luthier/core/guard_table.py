@@ -128,6 +128,15 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         10,
+        "applied, not only loaded",
+        "files are right, and the adapter is off or reckoned in another way",
+        "log-probabilities after sixteen fixed tokens are kept with the adapter, and compared when it is opened",
+        "before the start",
+        "luthier.models.probe:require_same_answer",
+        advice="Go back to the versions of the libraries that it was tuned with.",
+    ),
+    Guard(
+        10,
         "saved is what was trained",
         "the file is not what was trained",
         "reads the file back and compares every tensor",
