@@ -69,6 +69,7 @@ def require_failure(control: Control, request: pytest.FixtureRequest) -> None:
             values[name] = request.getfixturevalue(name)
     unnoticed = (AssertionError, pytest.fail.Exception, *control.fails)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(request.config.option, "verbose", 2)  # else long values are cut, and `says` may be what is cut
         for place, instead in control.without.items():
             patch.setattr(place, instead)
         with pytest.raises(unnoticed) as caught:
