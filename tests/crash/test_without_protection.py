@@ -14,8 +14,7 @@ import test_every_operation as every
 import test_full_disk as disk
 import test_power_cut as power
 from controls import Control, fine, nothing, require_all_controlled, require_failure
-from scenarios import OF_FILES
-from test_corruption import gathered  # noqa: F401  (a fixture)
+from scenarios import OF_FILES, save
 
 from luthier.core import files
 from luthier.core.errors import RunError
@@ -130,6 +129,15 @@ POWER_CUT = [
 
 # ----------------------------------------------------------------------------------------------------------- damage
 
+
+def two_checkpoints(request: pytest.FixtureRequest) -> Path:
+    """What is needed here of all that is damaged there."""
+    folder: Path = request.getfixturevalue("tmp_path_factory").mktemp("checkpoints")
+    for step in (5, 10):
+        save(folder, step, best=step == 5)
+    return folder
+
+
 REFUSAL = corruption.test_the_refusal_says_what_it_looks_like
 NO_CAUSE = {"luthier.core.sealed.looks_like": fine}
 NO_SEAL = {"luthier.models.source.require_sealed": nothing}
@@ -140,6 +148,7 @@ DAMAGED = [
         corruption.test_a_flipped_note_of_the_best_checkpoint_does_not_delete_it,
         {"luthier.training.checkpoints.read_checked": read_json},
         says="holds something else",
+        arguments={"gathered": two_checkpoints},
     ),
     *(
         Control(REFUSAL, NO_CAUSE, says=f"assert '{cause}", arguments={"kind": kind, "cause": cause})
@@ -154,7 +163,7 @@ DAMAGED = [
     ),
     Control(
         corruption.test_an_adapter_of_another_run_is_not_taken,
-        {"luthier.core.record.RunFiles.knows": lambda *_: False},
+        {"luthier.core.record.RunFiles.knows": lambda *_: False, "luthier.adapters.lora.require_same_answer": nothing},
     ),
     Control(corruption.test_an_adapter_made_elsewhere_needs_no_seal, {"luthier.models.source.require_whole": nothing}),
     Control(corruption.test_a_merged_model_is_looked_at, {"luthier.models.load.require_saved": nothing}),

@@ -51,9 +51,9 @@ def require_same_answer(model: LoadedModel, record: Mapping[str, Any], folder: P
     if not difference <= allowed:
         raise GuardError(
             f"The adapter {folder} was loaded, but with it the model does not say what it said when it was saved: a "
-            f"log-probability differs by {difference:.2g} nats (allowed {allowed:g}), although all files are what they "
-            "were. Probably transformers, PEFT or torch compute something differently: go back to the versions in the "
-            "manifest of its run (luthier env prints those here), or tune again."
+            f"log-probability differs by {difference:.2g} nats (allowed {allowed:g}). Its files were changed, or "
+            "transformers, PEFT or torch compute differently than then: put the files back, or go back to the versions "
+            "in the manifest of its run (luthier env prints those here)."
         )
 
 
