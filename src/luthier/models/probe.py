@@ -2,7 +2,7 @@
 
 Digests say that the files are those that were written. They do not say that the libraries still compute the same from
 them: that the adapter's layers are in effect, with the same scale, on the same base arithmetic. A forward over sixteen
-tokens does. It costs some hundredths of a second on a model of 135 M parameters.
+tokens does. It costs about 0.2 s of one CPU core for a model of 135 M parameters.
 """
 
 from __future__ import annotations
