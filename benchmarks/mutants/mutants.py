@@ -171,7 +171,10 @@ MUTANTS = (
         "src/luthier/data/overlap.py",
         "forest.join(rows[left][0], rows[right][0])",
         "forest.join(rows[left][0], rows[left][0])",
-        (f"{_SPLITS}::test_near_duplicates_and_clusters_stay_together",),
+        (
+            f"{_SPLITS}::test_near_duplicates_and_clusters_stay_together",
+            f"{_UNIT}/data/test_overlapping_rows.py::test_near_duplicates_and_others",
+        ),
     ),
     Mutant(
         "temperature_ignored",

@@ -66,6 +66,20 @@ def test_smollm2_knows_the_capital_of_france() -> None:
     assert answer == "The capital of France is Paris.<|im_end|>"
 
 
+def test_no_token_of_text_is_taken_for_one_that_was_never_trained() -> None:
+    """The guard looks at all 49,152 tokens, and names the reserved ones, which pre-training did not meet."""
+    from luthier.stages.guards import untrained_tokens
+
+    model, tokenizer = load("smollm2-135m-instruct")
+    weight, added = model.get_input_embeddings().weight.detach(), tokenizer.added_tokens_decoder
+    assert untrained_tokens(weight, range(len(weight)), added) == {
+        "an embedding of zeros": [],
+        "the mean of all embeddings": [],
+        "the same embedding as another token": [5, *range(7, 17)],
+    }
+    assert [added[i].content for i in (5, 7, 16)] == ["<file_sep>", "<gh_stars>", "<empty_output>"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_reads_english_as_a_language_model_does(name: str) -> None:
     """Wrongly permuted or shifted weights give more than 6 nats a token."""

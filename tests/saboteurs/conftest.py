@@ -32,9 +32,9 @@ def copied(model: Path, place: Path) -> Path:
     return Path(shutil.copytree(model, place / "copy"))
 
 
-@pytest.fixture
-def stopped(files: Path, model: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run that was stopped after step 3 of 4, with a checkpoint a step."""
+@pytest.fixture(scope="session")
+def stopped_once(files: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was stopped after step 3 of 4, with a checkpoint a step; read only."""
     import signal
 
     original = SingleDeviceEngine.update
@@ -44,10 +44,17 @@ def stopped(files: Path, model: Path, place: Path, monkeypatch: pytest.MonkeyPat
             signal.raise_signal(signal.SIGTERM)
         return original(self, clip)
 
-    with monkeypatch.context() as patch:
+    run = tmp_path_factory.mktemp("stopped") / "run"
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SingleDeviceEngine, "update", signalled)
         called = luthier("tune", files / "labels.csv", "-m", model, *SETTINGS, "training.checkpoint_every=1", "--run",
-                         "run")  # fmt: skip
+                         run)  # fmt: skip
     assert called.code == 130
-    assert {"step-00000002", "step-00000003"} <= set(runs_in(place / "run" / "checkpoints"))
-    return place / "run"
+    assert {"step-00000002", "step-00000003"} <= set(runs_in(run / "checkpoints"))
+    return run
+
+
+@pytest.fixture
+def stopped(stopped_once: Path, place: Path) -> Path:
+    """A copy of that run, to be gone on with."""
+    return Path(shutil.copytree(stopped_once, place / "run"))

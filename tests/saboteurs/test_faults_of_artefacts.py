@@ -77,6 +77,27 @@ def test_10_a_saved_adapter_that_differs_from_the_trained_one_is_not_called_save
     assert leftovers(place / "runs" / "1") == []
 
 
+@pytest.mark.parametrize("planted", ["off", "another scale"])
+def test_10_an_adapter_that_is_loaded_and_not_applied_is_refused(
+    tuned: Path, place: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    """Fault 10: all files are right, and a library leaves the adapter off, or reckons its scale in another way."""
+    from luthier.adapters.lora import AttachedLora
+
+    original = AttachedLora.set_active
+
+    def unlike(self: AttachedLora, on: bool) -> None:
+        original(self, on and planted != "off")
+        for layer in self._layers:
+            layer.scaling[self.name] *= 1.5
+
+    monkeypatch.setattr(AttachedLora, "set_active", unlike)
+    text = refused("chat", tuned, stdin="hello\n")
+    assert re.search(
+        r"a log-probability differs by [\d.e-]+ nats \(allowed 0.01\). Its files were changed, or tra", text
+    )
+
+
 @pytest.mark.parametrize("damage", ["flipped", "cut", "missing", "no manifest"])
 def test_30_a_broken_checkpoint_is_skipped_and_said(stopped: Path, tuned: Path, damage: str) -> None:
     """Fault 30: the newest checkpoint is damaged; the one before it is taken, and the end is the same."""

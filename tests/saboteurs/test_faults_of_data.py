@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from command_line import (
     SETTINGS,
     done,
@@ -150,6 +151,27 @@ def test_21_a_token_that_was_added_and_never_trained_stops_the_run(files: Path, 
     assert runs_in(place) == ["copy"]
     # Negative control: full tuning trains the embedding, so the row of zeros may learn.
     assert luthier("tune", files / "labels.csv", "-m", copied, *SETTINGS, "adapter.method=full").code == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("how", ["the mean", "transformers' way", "a copy"])
+def test_21_tokens_that_were_added_as_something_known_stop_the_run(
+    files: Path, copied: Path, place: Path, how: str, dtype: str
+) -> None:
+    """Fault 21: an added token is the mean of all others (as transformers makes it), or a copy of another."""
+    file = copied / "model.safetensors"
+    weights = load_file(file)
+    embedding = weights["model.embed_tokens.weight"]
+    others = embedding[torch.arange(len(embedding)) != 1]
+    noise = torch.linalg.cholesky(others.T.cov() * 1e-9) @ torch.ones(embedding.shape[1])
+    added = {"the mean": others.mean(0), "transformers' way": others.mean(0) + noise, "a copy": embedding[100]}[how]
+    embedding[1] = added  # <|start|>
+    weights["model.embed_tokens.weight"] = embedding.to(getattr(torch, dtype))
+    save_file(weights, file, metadata={"format": "pt"})
+    text = refused("tune", files / "labels.csv", "-m", copied)
+    what = "the same embedding as another token" if how == "a copy" else "the mean of all embeddings"
+    assert "in 60 of 60 rows mean nothing to" in text
+    assert f"'<|start|>' (1) has {what}, which is not trained here." in text
 
 
 def test_21_a_token_without_an_embedding_stops_the_run(files: Path, copied: Path, place: Path) -> None:

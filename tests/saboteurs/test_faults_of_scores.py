@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from command_line import (
     label_rows,
     luthier,
     manifest,
+    page_text,
     refused,
     write_rows,
 )
@@ -104,7 +106,7 @@ def test_22_a_score_that_is_about_form_raises_an_alarm(place: Path) -> None:
     assert "a patient reader would give 100.0 instead of 0.0" in called.said
     assert "the score is about form more than about ability" in called.said
     found = manifest(place / "run")["second_reading"]
-    assert found == {"metric": "accuracy", "strict": 0.0, "patient": 1.0, "unparsed": 1.0}
+    assert found == {"metric": "accuracy", "strict": 0.0, "patient": 1.0, "unparsed": 1.0, "same": 1 / 3}
 
 
 def test_22_answers_in_the_form_asked_for_raise_none(place: Path) -> None:
@@ -116,6 +118,45 @@ def test_22_answers_in_the_form_asked_for_raise_none(place: Path) -> None:
     called = done("evaluate", "answers.jsonl", "rows.csv", "--id", "id", "--run", "run")
     assert "patient" not in called.said
     assert manifest(place / "run")["second_reading"]["unparsed"] == 0.0
+
+
+@pytest.mark.parametrize(("frequent", "alarming"), [(20, True), (52, True), (58, False)])
+def test_22_one_answer_for_all_rows_raises_an_alarm(place: Path, frequent: int, alarming: bool) -> None:
+    """Fault 22: a model that looks at nothing scores its answer's share; where nearly all rows are so, it may."""
+    labels = ["billing"] * frequent + ["other"] * (60 - frequent)
+    rows = [row | {"label": label} for row, label in zip(label_rows(), labels, strict=True)]
+    write_rows(place / "rows.csv", rows)
+    write_rows(place / "answers.jsonl", [{"example_id": r["id"], "text": "billing", "finish": "stop"} for r in rows])
+    called = done("evaluate", "answers.jsonl", "rows.csv", "--id", "id", "--run", "run")
+    found = f"100.0 % of the answers are one and the same, which is right for {frequent / 0.6:.1f} % of the rows"
+    assert (found in called.said) == alarming
+    assert manifest(place / "run")["second_reading"]["same"] == 1.0
+
+
+def test_22_adapt_says_so_of_its_winner(files: Path, model: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 22, both kinds: what won says "billing" to every row, and to half of them in a sentence."""
+    from luthier.evaluation import model_free
+    from luthier.generation.local import LocalModel
+
+    complete = LocalModel.complete
+
+    def parrot(self: LocalModel, requests: Any) -> Any:
+        odd = [request.messages[-1].content[-1] in "13579" for request in requests]
+        texts = ["billing" if plain else "It is billing." for plain in odd]
+        completed = zip(complete(self, requests), texts, strict=True)
+        return [replace(completion, text=text, finish="stop") for completion, text in completed]
+
+    for rival in (model_free.MostFrequent, model_free.Tfidf):
+        monkeypatch.setattr(rival, "answer", lambda self, examples, *_: [Answer(e.id, "?", "stop") for e in examples])
+    monkeypatch.setattr(LocalModel, "complete", parrot)
+    called = done("adapt", files / "labels.csv", "-m", model, "--budget", "1h", "--try", "as_is")
+    run = place / "runs" / "1"
+    assert manifest(run)["chosen"] == "children/as_is"
+    page = page_text(run)
+    for said in (" ".join(called.said.replace("*", "").split()), page):
+        assert "a patient reader would give 33.3 instead of 20.0: the score is about form more than" in said
+        assert "100.0 % of the answers are one and the same, which is right for 33.3 % of the rows: the score" in said
+    assert manifest(run)["verdict"]["form"]["same"] == 1.0
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,9 @@ from torch import nn
 
 from luthier.core.config import Config
 from luthier.core.errors import CompatibilityError, ConfigError, GuardError
-from luthier.core.files import write_json
+from luthier.core.files import read_json, write_json
 from luthier.models.loaded import LoadedModel
+from luthier.models.probe import probe, require_same_answer
 from luthier.models.weights import ADAPTER_RECORD, saving_weights
 
 
@@ -106,6 +107,7 @@ class AttachedLora:
         self._wrapper = wrapper
         tuned: list[Any] = [module for module in model.module.modules() if isinstance(module, BaseTunerLayer)]
         self._layers = [layer for layer in tuned if name in getattr(layer, "lora_A", {})]
+        self._alone = all(set(getattr(layer, "lora_A", {})) <= {name} for layer in tuned)
         for layer in self._layers:
             # Autocast brings A and B to the compute precision; PEFT's own cast would bring every input to fp32 first
             # and keep both copies for the backward.
@@ -118,6 +120,7 @@ class AttachedLora:
 
         Raises:
             CompatibilityError: naming missing and surplus tensors, or what else does not fit.
+            GuardError: if the model does not say with it what it said when it was saved.
         """
         import peft
         from peft.utils.save_and_load import get_peft_model_state_dict
@@ -138,7 +141,11 @@ class AttachedLora:
                 f"The adapter {folder} does not fit {model.facts.name}: missing {sorted(needed - stored)[:3]}, surplus "
                 f"{sorted(stored - needed)[:3]}. It was made for another base."
             )
-        return cls(model, wrapper, name)
+        attached = cls(model, wrapper, name)
+        if attached._alone and (folder / ADAPTER_RECORD).exists():
+            attached.set_active(True)
+            require_same_answer(model, read_json(folder / ADAPTER_RECORD), folder)
+        return attached
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return A and B of every layer, fp32 also on a bf16 base."""
@@ -184,13 +191,16 @@ class AttachedLora:
         if nested.is_dir():
             nested.rmdir()
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; the run writes its own
-        record = {
+        record: dict[str, Any] = {
             "base": source.name,
             "base_digest": self._model.digest,
             "template_digest": self._model.template_digest,
             "tokens_digest": self._model.tokens_digest,
             "precision": self._model.precision,
         }
+        if self._alone:
+            self.set_active(True)
+            record["probe"] = probe(self._model)
         write_json(folder / ADAPTER_RECORD, record)
         self._check_saved(folder)
 

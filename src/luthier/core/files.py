@@ -123,7 +123,8 @@ def append_lines(path: Path, values: Iterable[Any]) -> None:
         OSError: with the file's name; the file may end in a torn line then.
     """
     _cut_torn_line(path)
-    before = path.stat().st_size if path.exists() else 0
+    new = not path.exists()
+    before = 0 if new else path.stat().st_size
     data = "".join(map(json_line, values)).encode()
     with _naming(path):
         with open(path, "ab") as file:
@@ -131,6 +132,8 @@ def append_lines(path: Path, values: Iterable[Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         require_bytes(path, before + len(data))
+    if new:
+        sync_folder(path.parent)
 
 
 def _cut_torn_line(path: Path) -> None:

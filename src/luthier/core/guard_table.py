@@ -128,6 +128,15 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard(
         10,
+        "applied, not only loaded",
+        "files are right, and the adapter is off or reckoned in another way",
+        "log-probabilities after sixteen fixed tokens are kept with the adapter, and compared when it is opened",
+        "before the start",
+        "luthier.models.probe:require_same_answer",
+        advice="Go back to the versions of the libraries that it was tuned with.",
+    ),
+    Guard(
+        10,
         "saved is what was trained",
         "the file is not what was trained",
         "reads the file back and compares every tensor",
@@ -164,8 +173,8 @@ GUARDS: tuple[Guard, ...] = (
     Guard(
         21,
         "tokens that mean something",
-        "added tokens have empty or missing embeddings",
-        "refuses rows with tokens whose embedding is zero and not trained, or missing",
+        "added tokens have embeddings that no training has made, or none",
+        "refuses rows with tokens whose embedding is missing, or is not trained and zero, the mean of all, or a copy",
         "before the start",
         "luthier.stages.guards:require_known_tokens",
         advice="Use the model that the tokenizer belongs to, or train the embeddings.",
@@ -178,6 +187,15 @@ GUARDS: tuple[Guard, ...] = (
         "after",
         "luthier.evaluation.second_reading:read_again",
         advice="Look at the answers; tell the model the form, or hold it to it.",
+    ),
+    Guard(
+        22,
+        "one answer for all",
+        "a score is only as high as an answer is frequent",
+        "an alarm where nine answers in ten are the same, and it is not right that often",
+        "after",
+        "luthier.evaluation.second_reading:SecondReading.sentences",
+        advice="Look at the answers, and at the score of the most frequent answer.",
     ),
     Guard(
         23,

@@ -2,13 +2,15 @@
 
 The metrics read strictly: "It is positive." is not the label "positive", and a code fence makes JSON invalid. Here each
 answer is read once more as a patient person would: the one label that it names, the first JSON value in it, its last
-line without what is put around it. If the two readings score far apart, the score measures form, not ability.
+line without what is put around it. If the two readings score far apart, the score measures form, not ability. Nor does
+it where nearly all answers are one and the same, whatever was asked: then it measures how frequent that answer is.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +24,10 @@ from luthier.evaluation.statistics import Scores
 
 ALARM_POINTS = 5.0
 """Points (of 100) that the two readings may differ by."""
+SAME_SHARE = 0.9
+"""Share of the answers from which they are called one and the same."""
+_FEW = 10
+"""Fewer answers may be alike by chance."""
 SAMPLES = 20
 
 Reader = Callable[[str], str | None]
@@ -44,6 +50,8 @@ class SecondReading:
         patient: The score of what a patient reader finds.
         unparsed: Share of answers in which the strict reading finds nothing of the right form.
         samples: Some of those answers' texts, as they are.
+        same: Share of the answers that are the most frequent one, to the patient reader.
+        same_right: Share of the rows for which that one is right.
     """
 
     metric: str
@@ -51,13 +59,32 @@ class SecondReading:
     patient: float
     unparsed: float
     samples: tuple[str, ...]
+    same: float = 0.0
+    same_right: float = 0.0
 
     @property
     def alarming(self) -> bool:
         """Whether the two readings differ by more than `ALARM_POINTS`."""
         return abs(self.patient - self.strict) * 100 > ALARM_POINTS
 
-    def sentence(self) -> str:
+    @property
+    def one_for_all(self) -> bool:
+        """Whether nearly all answers are one and the same although it is not right nearly as often."""
+        return self.same >= SAME_SHARE and (self.same - self.same_right) * 100 > ALARM_POINTS
+
+    def sentences(self) -> list[str]:
+        """Say what there is to be said of the answers' form: nothing, if they have the form that was asked for."""
+        lines = [self._of_form()] if self.unparsed or self.alarming else []
+        if self.one_for_all:
+            lines.append(
+                f"{100 * self.same:.1f} % of the answers are one and the same, which is right for "
+                f"{100 * self.same_right:.1f} % of the rows: **the score says how frequent that answer is, not what "
+                "the model understands**. Look at the answers (luthier show RUN), and hold the score against that of "
+                "the most frequent answer"
+            )
+        return lines
+
+    def _of_form(self) -> str:
         """Say both readings and the share that could not be read."""
         text = (
             f"{100 * self.unparsed:.1f} % of the answers have another form than asked for; a patient reader would give "
@@ -77,6 +104,7 @@ class SecondReading:
             "strict": self.strict,
             "patient": self.patient,
             "unparsed": self.unparsed,
+            "same": self.same,
         }
 
 
@@ -91,7 +119,18 @@ def read_again(examples: Sequence[Example], answers: Sequence[Answer], metric: M
     found = [a if has_failed(a) else replace(a, text=_or_as_it_is(patiently, a)) for a in answers]
     both = [Scores.measure("", examples, some, [metric]).value(metric.name) for some in (answers, found)]
     texts = tuple(answer.text for answer in unread[:SAMPLES])
-    return SecondReading(metric.name, both[0], both[1], len(unread) / len(answers), texts)
+    share, right = _most_frequent(examples, found)
+    return SecondReading(metric.name, both[0], both[1], len(unread) / len(answers), texts, share, right)
+
+
+def _most_frequent(examples: Sequence[Example], answers: Sequence[Answer]) -> tuple[float, float]:
+    """Return the share of the most frequent answer, and for which share of the rows it is right; 0 for few answers."""
+    said = Counter(normalize_label(answer.text) for answer in answers if not has_failed(answer))
+    if len(answers) < _FEW or not said:
+        return 0.0, 0.0
+    text, count = said.most_common(1)[0]
+    right = sum(any(normalize_label(reference) == text for reference in e.references) for e in examples)
+    return count / len(answers), right / len(answers)
 
 
 def _or_as_it_is(reader: Reader, answer: Answer) -> str:

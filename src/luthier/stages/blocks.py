@@ -74,7 +74,7 @@ def form_rows(run: RunDirectory, form: SecondReading | None) -> list[Row]:
     if form is None:
         return []
     run.update(second_reading=form.to_json())
-    return [Row("form", form.sentence())] if form.unparsed or form.alarming else []
+    return [Row("form", lines)] if (lines := form.sentences()) else []
 
 
 def other_forms(form: SecondReading | None) -> list[Block]:

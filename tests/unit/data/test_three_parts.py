@@ -58,12 +58,21 @@ def test_the_order_of_different_rows_does_not_matter() -> None:
     assert part_of(split(random.Random(3).sample(rows, 200))) == part_of(split(rows))
 
 
+def _punctuated(text: str, way: int) -> str:
+    return text + " " + "?" * way
+
+
+def _one_word_changed(text: str, way: int) -> str:
+    words = text.split()
+    return " ".join(["cobalt" if place == 6 * way - 1 else word for place, word in enumerate(words)])
+
+
 def test_near_duplicates_and_clusters_stay_together() -> None:
-    rows = [example(n, sentence(n // 4) + " " + "?" * (n % 4)) for n in range(200)]
-    parts = split(rows)
-    where = part_of(parts)
-    assert all(len({where[f"e{n}"] for n in range(k, k + 4)}) == 1 for k in range(0, 200, 4))
-    assert parts.notes == ("150 row(s) stay in the part of a row that is nearly the same or of the same cluster.",)
+    for change in (_punctuated, _one_word_changed):
+        parts = split([example(n, change(sentence(n // 4, 24), n % 4)) for n in range(200)])
+        where = part_of(parts)
+        assert all(len({where[f"e{n}"] for n in range(k, k + 4)}) == 1 for k in range(0, 200, 4))
+        assert parts.notes == ("150 row(s) stay in the part of a row that is nearly the same or of the same cluster.",)
     clustered = [example(n, cluster=str(n % 25)) for n in range(200)]
     where = part_of(split(clustered))
     assert all(len({where[f"e{n}"] for n in range(k, 200, 25)}) == 1 for k in range(25))

@@ -17,6 +17,7 @@ from luthier.evaluation.failures import Failures, sort_failures
 from luthier.evaluation.failures import Kind as FailureKind
 from luthier.evaluation.opening import open_answerer, open_model
 from luthier.evaluation.retention import Forgetting, compare_retention, ended, retention, retention_of_base
+from luthier.evaluation.second_reading import SecondReading, read_again
 from luthier.evaluation.statistics import Scores, TargetCheck, against_target
 from luthier.generation.local import LocalModel
 from luthier.models.cost import release_memory
@@ -88,6 +89,13 @@ def failures_of(scores: Scores, answers: Sequence[Answer], material: Material, p
     return sort_failures(material.parts[part], answers, scores.frame()[metric].tolist(), material.task)
 
 
+def form_of(answers: Sequence[Answer], material: Material, by: Sequence[Entry]) -> SecondReading | None:
+    """Read the answers to the rows to confirm a second time; None if no model gave them."""
+    if not any(entry.candidate.uses_model for entry in by):
+        return None
+    return read_again(material.parts.confirm, answers, material.metrics[0])
+
+
 def valid_share(failures: Failures, task: Task) -> float:
     """Share of answers that have the right form and their end, right or wrong."""
     return 1 - sum(failures.counts.get(kind, 0) for kind in _ILL_FORMED) / failures.rows
@@ -110,6 +118,7 @@ class Proof:
     Attributes:
         failures: The winner's wrong answers.
         ended: How many of the winner's answers ended their turn by themselves, and of how many; None without a model.
+        form: What a second reading finds in the winner's answers; None without a model, and for texts of no form.
         forgetting: What tuning cost in general ability; None where nothing was tuned, or it was not looked at.
     """
 
@@ -118,6 +127,7 @@ class Proof:
     target: TargetCheck | None
     failures: Failures
     ended: tuple[int, int] | None
+    form: SecondReading | None
     forgetting: Forgetting | None
 
     def to_json(self) -> dict[str, Any]:
@@ -127,6 +137,7 @@ class Proof:
             "target": self.target.to_json() if self.target else None,
             "failures": self.failures.counts,
             "ended": self.ended,
+            "form": self.form.to_json() if self.form else None,
             "forgetting": self.forgetting.to_json() if self.forgetting else None,
         }
 
@@ -194,6 +205,7 @@ def confirm(
         check,
         failures_of(winner, winner_answers, material, "confirm"),
         ended(winner_answers) if choice.winner.candidate.uses_model else None,
+        form_of(winner_answers, material, [choice.winner]),
         forgetting,
     )
 

@@ -14,6 +14,7 @@ from luthier.evaluation.answering import stored_answers
 from luthier.evaluation.comparison import Comparison
 from luthier.evaluation.failures import Failures
 from luthier.evaluation.retention import Forgetting
+from luthier.evaluation.second_reading import SecondReading
 from luthier.evaluation.statistics import Scores, TargetCheck
 from luthier.stages.adapt.candidates import Candidate, Kind
 from luthier.stages.adapt.choosing import Choice, Entry
@@ -83,6 +84,7 @@ class PooledProof:
         rivals: What it is held against.
         comparisons: With each rival, adjusted together.
         ended: How many of its answers ended their turn by themselves, and of how many; None without a model.
+        form: What a second reading finds in its answers; None without a model, and for texts of no form.
         forgetting: What the last training cost in general ability, if that was looked at.
     """
 
@@ -92,6 +94,7 @@ class PooledProof:
     target: TargetCheck | None
     failures: Failures
     ended: tuple[int, int] | None
+    form: SecondReading | None = None
     forgetting: Forgetting | None = None
 
     def to_json(self, folds: Sequence[Fold], metric: str) -> dict[str, Any]:
@@ -102,6 +105,7 @@ class PooledProof:
             "target": self.target.to_json() if self.target else None,
             "failures": self.failures.counts,
             "ended": self.ended,
+            "form": self.form.to_json() if self.form else None,
             "forgetting": self.forgetting.to_json() if self.forgetting else None,
             "metric": metric,
             "value": self.chosen.scores.value(metric),

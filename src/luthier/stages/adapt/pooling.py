@@ -17,7 +17,7 @@ from luthier.evaluation.comparison import adjust_for_claims, compare
 from luthier.evaluation.retention import ended
 from luthier.evaluation.statistics import Scores, against_target
 from luthier.stages.adapt.candidates import Candidate, Kind
-from luthier.stages.adapt.choosing import Entry, failures_of
+from luthier.stages.adapt.choosing import Entry, failures_of, form_of
 from luthier.stages.adapt.folds_found import Fold, PooledProof, Way
 from luthier.stages.material import Material
 
@@ -72,6 +72,7 @@ def pool(folds: Sequence[Fold], material: Material, run: RunDirectory, name: str
         check,
         failures_of(chosen.scores, answers, material, "confirm"),
         ended(answers) if any(entry.candidate.uses_model for entry in picks) else None,
+        form_of(answers, material, picks),
     )
 
 

@@ -136,12 +136,14 @@ def confirm_row(found: Findings) -> Row:
 
 
 def beside_the_scores(proof: Proof | PooledProof) -> list[str]:
-    """Say what was forgotten, whether answers end, and whether the target is reached."""
+    """Say what was forgotten, whether answers end and have their form, and whether the target is reached."""
     lines = []
     if proof.forgetting is not None:
         lines.append(f"forgetting: {escape(proof.forgetting.sentence())}")
     if proof.ended is not None:
         lines.append(f"ends its turn: {proof.ended[0]}/{proof.ended[1]}")
+    if proof.form is not None:
+        lines += [f"form: {sentence}" for sentence in proof.form.sentences()]
     if proof.target is not None:
         lines.append(escape(proof.target.sentence()))
     return lines

@@ -57,6 +57,8 @@ def proof_section(found: Findings, config: Config) -> list[Block]:
     if choice.rivals:
         blocks += [_leads(found), Text("\n".join(f"- {line}" for line in _sentences(found)))]
     blocks += [Text(_HOW_TO_READ.format(level=_level(found)))]
+    if proof.form is not None:
+        blocks += [Text(f"Form of the answers: {sentence}.") for sentence in proof.form.sentences()]
     if proof.target is not None:
         blocks.append(Text(escape(proof.target.sentence())))
     blocks += _row_by_row(choice.winner, choice.rivals, proof.comparisons)
