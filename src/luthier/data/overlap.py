@@ -105,11 +105,26 @@ def comparable_text(example: Example) -> str:
 
 def normalized(texts: Sequence[str]) -> list[str]:
     """Even out case, spacing, punctuation and numbers, and leave out the instruction that (nearly) all texts share."""
-    words = [text.casefold().split() for text in texts]
-    distinct = list(set(map(tuple, words)))
-    opening = _shared(distinct)
-    closing = _shared([tuple(reversed(text)) for text in distinct])[::-1]
-    return [_masked(_without(text, opening, closing)) for text in words]
+    shared = SharedWords.of(texts)
+    return [shared.normalized(text) for text in texts]
+
+
+@dataclass(frozen=True)
+class SharedWords:
+    """The words that open, and those that close, (nearly) all of some texts."""
+
+    opening: tuple[str, ...]
+    closing: tuple[str, ...]
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> SharedWords:
+        """Find them."""
+        distinct = list({tuple(text.casefold().split()) for text in texts})
+        return cls(_shared(distinct), _shared([tuple(reversed(text)) for text in distinct])[::-1])
+
+    def normalized(self, text: str) -> str:
+        """Return a text as it is compared: evened out, and without these words."""
+        return _masked(_without(text.casefold().split(), self.opening, self.closing))
 
 
 def _shared(texts: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
@@ -149,7 +164,12 @@ def _masked(text: str) -> str:
 
 def similarity(left: str, right: str) -> float:
     """Return the Jaccard similarity of two texts' character n-grams, from 0 to 1; texts are taken as they are."""
-    return _jaccard(np.unique(_hashed(left)), np.unique(_hashed(right)))
+    return _jaccard(hashed_grams(left), hashed_grams(right))
+
+
+def hashed_grams(text: str) -> NDArray[np.int64]:
+    """Return the set of a normalized text's character n-grams as numbers, sorted."""
+    return np.unique(_hashed(text))
 
 
 def _jaccard(left: NDArray[Any], right: NDArray[Any]) -> float:
@@ -218,9 +238,14 @@ class _Index:
     def _prefix(self, position: int, share: float) -> list[int]:
         """Return the rarest grams without those in no other set: who shares `share` of all shares one of these."""
         grams = self._sets[position]
-        end = len(grams) - math.ceil(share * len(grams) - 1e-9) + 1
+        end = prefix_length(len(grams), share)
         rarest: list[int] = grams[int(np.searchsorted(grams, self._unshared)) : end].tolist()
         return rarest
+
+
+def prefix_length(size: int, share: float) -> int:
+    """Return how many of its rarest grams a set of this size has to be known by, if `share` of it is shared."""
+    return size - math.ceil(share * size - 1e-9) + 1
 
 
 def similar_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -242,7 +267,7 @@ def gram_sets(texts: Sequence[str]) -> tuple[list[Grams], NDArray[np.int32], int
     """
     if not texts:
         return [], np.empty((0, _BINS), dtype=np.int32), 0
-    hashes = [np.unique(_hashed(text)) for text in texts]
+    hashes = [hashed_grams(text) for text in texts]
     edges = (np.arange(_BINS) << (_HASH_BITS - 6)).astype(np.int64)
     sketches = np.stack([_sketch(values, edges) for values in hashes])
     together, ids = np.unique(np.concatenate(hashes), return_inverse=True)

@@ -83,21 +83,23 @@ def _json_lines(contents: Iterator[Content]) -> Iterator[RawFile]:
     before = 0
     for content in contents:
         file = JSON_LINES.read(content)
-        rows, bad = (tuple(replace(row, line=row.line + before) for row in found) for found in (file.rows, file.bad))
-        yield replace(file, rows=rows, bad=bad)
+        rows = tuple(replace(row, line=row.line + before) for row in file.rows)
+        yield replace(file, rows=rows, bad=tuple(replace(row, line=row.line + before) for row in file.bad))
         before += content.lines_of_text.count("\n")
 
 
 def _csv(contents: Iterator[Content], size: int) -> Iterator[RawFile]:
     """Read rows as the parser sees them: one that has no end in its piece is read with the next."""
-    following: Content | None = next(contents)
-    layout, before, rest = None, 0, ""
-    while (content := following) is not None:
+    content = next(contents)
+    layout, before, rest = layout_of(content), 0, ""
+    while True:
         following = next(contents, None)
         piece = replace(content, text=rest + content.lines_of_text)
-        start = 0 if layout else (layout := layout_of(piece)).lines
+        start = 0 if before else layout.lines
         long = len(rest) > _MOST_PIECES_OF_A_CELL * size
         more = following is not None
         file, read, left = read_rows(piece, layout, start, before=before, goes_on=more, give_up=long)
         yield file
-        before, rest = before + read, "".join(left)
+        if following is None:
+            return
+        content, before, rest = following, before + read, "".join(left)
