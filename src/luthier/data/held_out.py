@@ -1,22 +1,27 @@
 """Rows to learn from that nearly repeat a held-out row, found while they stream past: only held-out rows are in memory.
 
-Two rows are near-duplicates as in `luthier.data.overlap`, and the search is by the same prefix filtering, here exact: a
-row shares one of its rarest grams with every row it is similar to. Grams that no held-out row has are the rarest of all
-and cannot be shared, so a row with enough of them is turned away unseen. The words that (nearly) all rows share, which
-do not count, are those of the held-out rows.
+Two rows are near-duplicates as in `luthier.data.overlap`. A row of whose grams too few stand in any held-out row is
+turned away at once; others are compared with the sketches of all, and in full where these agree. The words that
+(nearly) all rows share, which do not count, are those of the held-out rows.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from hashlib import sha256
 
 import numpy as np
-from numpy.typing import NDArray
 
 from luthier.core.types import Example
-from luthier.data.overlap import SIMILARITY, SharedWords, comparable_text, hashed_grams, prefix_length
+from luthier.data.overlap import (
+    SIMILARITY,
+    SharedWords,
+    comparable_text,
+    hashed_grams,
+    jaccard,
+    sketch,
+    sketches_agree,
+)
 
 
 def asked_number(example: Example) -> int:
@@ -29,42 +34,29 @@ class HeldOutRows:
     """An index over held-out rows.
 
     Args:
-        examples: The rows, some thousands of them.
+        examples: The rows, at least one, and some thousands at most.
     """
 
     def __init__(self, examples: Sequence[Example]) -> None:
         asked = [comparable_text(example) for example in examples]
         self._shared = SharedWords.of(asked)
         self._texts = {self._shared.normalized(text) for text in asked}
-        hashes = [hashed_grams(text) for text in sorted(self._texts)]
-        self._grams, counts = np.unique(np.concatenate([np.empty(0, np.int64), *hashes]), return_counts=True)
-        self._rank = np.empty(len(counts), dtype=np.int64)
-        self._rank[np.argsort(counts, kind="stable")] = np.arange(len(counts))
-        self._sets = [np.sort(self._rank[np.searchsorted(self._grams, values)]) for values in hashes]
-        self._members: defaultdict[int, list[int]] = defaultdict(list)
-        for position, grams in enumerate(self._sets):
-            for gram in grams[: prefix_length(len(grams), SIMILARITY)].tolist():
-                self._members[gram].append(position)
+        self._sets = [hashed_grams(text) for text in sorted(self._texts)]
+        self._sizes = np.array([len(grams) for grams in self._sets])
+        self._sketches = np.stack([sketch(grams) for grams in self._sets])
+        self._grams = np.unique(np.concatenate(self._sets))
 
     def repeated_by(self, example: Example) -> bool:
         """Say whether a row repeats a held-out row, exactly or nearly."""
         text = self._shared.normalized(comparable_text(example))
         if text in self._texts:
             return True
-        hashes = hashed_grams(text)
-        places = np.searchsorted(self._grams, hashes).clip(max=max(len(self._grams) - 1, 0))
-        known = self._grams[places] == hashes if len(self._grams) else np.zeros(len(hashes), np.bool_)
-        prefix = prefix_length(len(hashes), SIMILARITY) - int((~known).sum())
-        if prefix <= 0:
+        grams = hashed_grams(text)
+        places = np.searchsorted(self._grams, grams).clip(max=len(self._grams) - 1)
+        known, size = int((self._grams[places] == grams).sum()), len(grams)
+        if known < SIMILARITY * size:
             return False
-        grams = np.sort(self._rank[places[known]])
-        candidates = {member for gram in grams[:prefix].tolist() for member in self._members.get(gram, ())}
-        return any(self._similar(self._sets[one], grams, len(hashes)) for one in candidates)
-
-    @staticmethod
-    def _similar(held_out: NDArray[np.int64], known: NDArray[np.int64], size: int) -> bool:
-        """Compare a held-out set with a set of `size` grams, of which these are in the index."""
-        if min(len(held_out), size) < SIMILARITY * max(len(held_out), size):
-            return False
-        shared = len(np.intersect1d(held_out, known, assume_unique=True))
-        return shared / (len(held_out) + size - shared) >= SIMILARITY
+        near = np.minimum(self._sizes, size) >= SIMILARITY * np.maximum(self._sizes, size)
+        candidates = np.flatnonzero(near)
+        candidates = candidates[sketches_agree(sketch(grams), self._sketches[candidates])]
+        return any(jaccard(self._sets[one], grams) >= SIMILARITY for one in candidates.tolist())

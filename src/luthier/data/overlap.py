@@ -164,7 +164,7 @@ def _masked(text: str) -> str:
 
 def similarity(left: str, right: str) -> float:
     """Return the Jaccard similarity of two texts' character n-grams, from 0 to 1; texts are taken as they are."""
-    return _jaccard(hashed_grams(left), hashed_grams(right))
+    return jaccard(hashed_grams(left), hashed_grams(right))
 
 
 def hashed_grams(text: str) -> NDArray[np.int64]:
@@ -172,7 +172,7 @@ def hashed_grams(text: str) -> NDArray[np.int64]:
     return np.unique(_hashed(text))
 
 
-def _jaccard(left: NDArray[Any], right: NDArray[Any]) -> float:
+def jaccard(left: NDArray[Any], right: NDArray[Any]) -> float:
     """Return the Jaccard similarity of two sets, each without repetitions."""
     shared = len(np.intersect1d(left, right, assume_unique=True))
     return shared / (len(left) + len(right) - shared)
@@ -218,12 +218,9 @@ class _Index:
         candidates = np.unique(np.array(self._candidates(position), dtype=np.int64))
         size, sizes = self._sizes[position], self._sizes[candidates]
         candidates = candidates[np.minimum(sizes, size) >= SIMILARITY * np.maximum(sizes, size)]
-        mine, theirs = self._sketches[position], self._sketches[candidates]
-        filled = ((mine >= 0) | (theirs >= 0)).sum(axis=1)
-        agreeing = ((mine == theirs) & (mine >= 0)).sum(axis=1)
-        # Half of what is asked for, at least five standard deviations below: sketches of small sets are nearly exact.
-        for candidate in candidates[agreeing >= SIMILARITY / 2 * filled].tolist():
-            if _jaccard(self._sets[candidate], self._sets[position]) >= SIMILARITY:
+        alike = sketches_agree(self._sketches[position], self._sketches[candidates])
+        for candidate in candidates[alike].tolist():
+            if jaccard(self._sets[candidate], self._sets[position]) >= SIMILARITY:
                 yield candidate
 
     def _candidates(self, position: int) -> list[int]:
@@ -238,14 +235,9 @@ class _Index:
     def _prefix(self, position: int, share: float) -> list[int]:
         """Return the rarest grams without those in no other set: who shares `share` of all shares one of these."""
         grams = self._sets[position]
-        end = prefix_length(len(grams), share)
+        end = len(grams) - math.ceil(share * len(grams) - 1e-9) + 1
         rarest: list[int] = grams[int(np.searchsorted(grams, self._unshared)) : end].tolist()
         return rarest
-
-
-def prefix_length(size: int, share: float) -> int:
-    """Return how many of its rarest grams a set of this size has to be known by, if `share` of it is shared."""
-    return size - math.ceil(share * size - 1e-9) + 1
 
 
 def similar_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -268,8 +260,7 @@ def gram_sets(texts: Sequence[str]) -> tuple[list[Grams], NDArray[np.int32], int
     if not texts:
         return [], np.empty((0, _BINS), dtype=np.int32), 0
     hashes = [hashed_grams(text) for text in texts]
-    edges = (np.arange(_BINS) << (_HASH_BITS - 6)).astype(np.int64)
-    sketches = np.stack([_sketch(values, edges) for values in hashes])
+    sketches = np.stack([sketch(values) for values in hashes])
     together, ids = np.unique(np.concatenate(hashes), return_inverse=True)
     rank = np.empty(len(together), dtype=np.int32)
     counts = np.minimum(np.bincount(ids, minlength=len(together)), 65535).astype(np.uint16)  # 16 bits: a radix sort
@@ -278,10 +269,23 @@ def gram_sets(texts: Sequence[str]) -> tuple[list[Grams], NDArray[np.int32], int
     return [np.sort(part) for part in np.split(rank[ids], borders)], sketches, int((counts == 1).sum())
 
 
-def _sketch(hashes: NDArray[np.int64], edges: NDArray[np.int64]) -> NDArray[np.int32]:
+def sketch(hashes: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the sketch of a set of grams, `[64]`; see `gram_sets`."""
+    edges = (np.arange(_BINS) << (_HASH_BITS - 6)).astype(np.int64)
     starts = np.append(np.searchsorted(hashes, edges), len(hashes))
     least = np.append(hashes, 0)[starts[:-1]] & 0x7FFFFFFF  # half the bits are enough to tell them apart
     return np.where(starts[:-1] < starts[1:], least, -1).astype(np.int32)
+
+
+def sketches_agree(mine: NDArray[np.int32], theirs: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Say for each of some sketches, `[n, 64]`, whether its set may be similar to that of another, `[64]`.
+
+    Half of the similarity asked for is enough, at least five standard deviations below: sketches of small sets are
+    nearly exact.
+    """
+    filled = ((mine >= 0) | (theirs >= 0)).sum(axis=1)
+    agreeing = ((mine == theirs) & (mine >= 0)).sum(axis=1)
+    return np.asarray(agreeing >= SIMILARITY / 2 * filled)
 
 
 def _hashed(text: str) -> NDArray[np.int64]:
