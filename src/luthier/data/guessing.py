@@ -53,6 +53,7 @@ def guess_mapping(
     options: ReadOptions,
     *,
     need_answers: bool = True,
+    more_follow: bool = False,
 ) -> RowMapping:
     """Find out which columns make the prompt and the answer; what `options` says is taken.
 
@@ -62,6 +63,8 @@ def guess_mapping(
         rows: All its raw rows.
         options: What the user said.
         need_answers: Whether it is an error to find no answer.
+        more_follow: Whether these are only the first rows: then no column is taken for an id unasked, since a later row
+            may repeat it, and a column `split` may hold the name of one part alone.
 
     Raises:
         ConfigError: if an option names a column that is not there.
@@ -71,8 +74,8 @@ def guess_mapping(
     shared: dict[str, Any] = {
         "system": _given_text(table, "system", options.system) or _first(table.named(("system", "system_prompt"))),
         "cluster": _given_column(table, "cluster", options.cluster) or _passage_column(table),
-        "id": _given_column(table, "id", options.id) or _unique_id(table),
-        "split": _given_column(table, "split", options.split) or _split_column(table),
+        "id": _given_column(table, "id", options.id) or (None if more_follow else _unique_id(table)),
+        "split": _given_column(table, "split", options.split) or _split_column(table, 1 if more_follow else 2),
         "columns": table.columns,
     }
     if options.prompt is None and options.answer is None and (found := recognise(table)):
@@ -298,11 +301,11 @@ def _unique_id(table: Columns) -> str | None:
     return None
 
 
-def _split_column(table: Columns) -> str | None:
-    """Return the column called split, if all its values are names of parts."""
+def _split_column(table: Columns, fewest: int) -> str | None:
+    """Return the column called split, if all its values are names of parts, and of so many parts."""
     for column in table.named(("split",)):
         parts = {part_named(as_text(value)) for value in table.values(column)}
-        if len(parts) > 1 and None not in parts:
+        if len(parts) >= fewest and None not in parts:
             return column
     return None
 

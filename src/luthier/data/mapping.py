@@ -174,8 +174,8 @@ class MappedRows:
 
 
 @dataclass(frozen=True)
-class _Draft:
-    """An example before it has its name."""
+class Draft:
+    """An example before it has its name; `content` stands for the row without its answer (16 hexadecimal digits)."""
 
     example: Example
     content: str
@@ -199,30 +199,62 @@ def map_rows(
         need_answers: Whether a row without an answer is a bad row.
         parts: File names that stand for a part, such as {"train.jsonl": "tune"}.
     """
-    drafts: list[_Draft] = []
+    drafts: list[Draft] = []
     bad: list[BadRow] = []
-    seen: dict[str, str] = {}
-    own = () if mapping.conversations else (*mapping.input_columns, *mapping.answer_columns)
-    texts = columns_of_text([row.values for file in files for row in file.rows], own)
+    seen: dict[str, str] | None = {} if mapping.id else None
+    texts = text_columns([row.values for file in files for row in file.rows], mapping)
     for file in files:
-        faults = list(file.bad)
-        part = (parts or {}).get(file.path.name)
-        for row in file.rows:
-            try:
-                check_texts(row.values, texts)
-                draft = _draft(row, mapping, need_answers, part, f"{file.path}:{row.line}")
-                if mapping.id:
-                    _check_unique(draft, seen)
-                drafts.append(draft)
-            except RowError as fault:
-                faults.append(BadRow(str(file.path), row.line, fault.problem, fault.expected, fault.fix))
-        bad += sorted(faults, key=lambda row: row.line)
+        found, faults = drafts_of(file, mapping, texts, need_answers, (parts or {}).get(file.path.name), seen)
+        drafts += found
+        bad += faults
     examples = tuple(draft.example for draft in drafts) if mapping.id else _named(drafts)
     given = {e.id: d.part for e, d in zip(examples, drafts, strict=True) if d.part is not None}
     return MappedRows(examples, tuple(draft.place for draft in drafts), tuple(bad), given)
 
 
-def _draft(row: RawRow, mapping: RowMapping, need_answers: bool, part: PartName | None, place: str) -> _Draft:
+def text_columns(rows: Sequence[Mapping[str, Any]], mapping: RowMapping) -> tuple[str, ...]:
+    """Return the columns of prompt and answer that hold texts, by some rows."""
+    return columns_of_text(rows, () if mapping.conversations else (*mapping.input_columns, *mapping.answer_columns))
+
+
+def drafts_of(
+    file: RawFile,
+    mapping: RowMapping,
+    texts: Sequence[str],
+    need_answers: bool,
+    part: PartName | None,
+    seen: dict[str, str] | None = None,
+) -> tuple[list[Draft], list[BadRow]]:
+    """Turn the rows of a file, or of a piece of one, into examples; returns them, and the rows that cannot be used.
+
+    Args:
+        file: The raw rows.
+        mapping: What comes from where.
+        texts: Columns that hold texts, see `text_columns`.
+        need_answers: Whether a row without an answer is a bad row.
+        part: What the file stands for.
+        seen: Names so far with their places, to which these are added; with None names are not looked at.
+    """
+    drafts: list[Draft] = []
+    faults = list(file.bad)
+    for row in file.rows:
+        try:
+            check_texts(row.values, texts)
+            draft = draft_of(row, mapping, need_answers, part, f"{file.path}:{row.line}")
+            if seen is not None:
+                _check_unique(draft, seen)
+            drafts.append(draft)
+        except RowError as fault:
+            faults.append(BadRow(str(file.path), row.line, fault.problem, fault.expected, fault.fix))
+    return drafts, sorted(faults, key=lambda row: row.line)
+
+
+def draft_of(row: RawRow, mapping: RowMapping, need_answers: bool, part: PartName | None, place: str) -> Draft:
+    """Turn a row into an example.
+
+    Raises:
+        RowError: if it cannot be used.
+    """
     values = row.values
     if dialect := mapping.conversations:
         messages, references = _from_conversation(dialect, values, mapping, need_answers)
@@ -241,7 +273,7 @@ def _draft(row: RawRow, mapping: RowMapping, need_answers: bool, part: PartName 
     )
     if mapping.split:
         part = _part(_required(values, mapping.split, "split"))
-    return _Draft(example, _content_hash(values, mapping, messages), json_text(list(references)), part, place)
+    return Draft(example, _content_hash(values, mapping, messages), json_text(list(references)), part, place)
 
 
 # ---------------------------------------------------------------------------------------- conversation and answer
@@ -351,13 +383,18 @@ def _part(value: str) -> PartName:
     return part
 
 
-def _check_unique(draft: _Draft, seen: dict[str, str]) -> None:
+def _check_unique(draft: Draft, seen: dict[str, str]) -> None:
     first = seen.setdefault(draft.example.id, draft.place)
     if first != draft.place:
-        raise RowError(
-            f"the id '{draft.example.id}' is already that of {first}", "a different id for every row",
-            "rename one, or read the file without --id",
-        )  # fmt: skip
+        raise taken_id(draft.example.id, first)
+
+
+def taken_id(name: str, first: str) -> RowError:
+    """Return what is wrong with a row whose id is that of another one, at the place `first`."""
+    return RowError(
+        f"the id '{name}' is already that of {first}", "a different id for every row",
+        "rename one, or read the file without --id",
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------------- names
@@ -376,7 +413,7 @@ def _content_hash(values: Mapping[str, Any], mapping: RowMapping, messages: Sequ
     return sha256_text(*parts)[:16]
 
 
-def _named(drafts: Sequence[_Draft]) -> tuple[Example, ...]:
+def _named(drafts: Sequence[Draft]) -> tuple[Example, ...]:
     """Give every example its hash for a name; rows that share a hash are numbered by their answers, then by order."""
     alike: dict[str, list[int]] = defaultdict(list)
     for index, draft in enumerate(drafts):
@@ -384,5 +421,10 @@ def _named(drafts: Sequence[_Draft]) -> tuple[Example, ...]:
     names = [""] * len(drafts)
     for content, indices in alike.items():
         for occurrence, index in enumerate(sorted(indices, key=lambda i: drafts[i].answer), start=1):
-            names[index] = content if occurrence == 1 else f"{content}-{occurrence}"
+            names[index] = numbered(content, occurrence)
     return tuple(replace(draft.example, id=name) for draft, name in zip(drafts, names, strict=True))
+
+
+def numbered(content: str, occurrence: int) -> str:
+    """Return the name of a row among those that share a hash; `occurrence` counts from 1."""
+    return content if occurrence == 1 else f"{content}-{occurrence}"

@@ -105,11 +105,26 @@ def comparable_text(example: Example) -> str:
 
 def normalized(texts: Sequence[str]) -> list[str]:
     """Even out case, spacing, punctuation and numbers, and leave out the instruction that (nearly) all texts share."""
-    words = [text.casefold().split() for text in texts]
-    distinct = list(set(map(tuple, words)))
-    opening = _shared(distinct)
-    closing = _shared([tuple(reversed(text)) for text in distinct])[::-1]
-    return [_masked(_without(text, opening, closing)) for text in words]
+    shared = SharedWords.of(texts)
+    return [shared.normalized(text) for text in texts]
+
+
+@dataclass(frozen=True)
+class SharedWords:
+    """The words that open, and those that close, (nearly) all of some texts."""
+
+    opening: tuple[str, ...]
+    closing: tuple[str, ...]
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> SharedWords:
+        """Find them."""
+        distinct = list({tuple(text.casefold().split()) for text in texts})
+        return cls(_shared(distinct), _shared([tuple(reversed(text)) for text in distinct])[::-1])
+
+    def normalized(self, text: str) -> str:
+        """Return a text as it is compared: evened out, and without these words."""
+        return _masked(_without(text.casefold().split(), self.opening, self.closing))
 
 
 def _shared(texts: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
@@ -149,10 +164,15 @@ def _masked(text: str) -> str:
 
 def similarity(left: str, right: str) -> float:
     """Return the Jaccard similarity of two texts' character n-grams, from 0 to 1; texts are taken as they are."""
-    return _jaccard(np.unique(_hashed(left)), np.unique(_hashed(right)))
+    return jaccard(hashed_grams(left), hashed_grams(right))
 
 
-def _jaccard(left: NDArray[Any], right: NDArray[Any]) -> float:
+def hashed_grams(text: str) -> NDArray[np.int64]:
+    """Return the set of a normalized text's character n-grams as numbers, sorted."""
+    return np.unique(_hashed(text))
+
+
+def jaccard(left: NDArray[Any], right: NDArray[Any]) -> float:
     """Return the Jaccard similarity of two sets, each without repetitions."""
     shared = len(np.intersect1d(left, right, assume_unique=True))
     return shared / (len(left) + len(right) - shared)
@@ -198,12 +218,9 @@ class _Index:
         candidates = np.unique(np.array(self._candidates(position), dtype=np.int64))
         size, sizes = self._sizes[position], self._sizes[candidates]
         candidates = candidates[np.minimum(sizes, size) >= SIMILARITY * np.maximum(sizes, size)]
-        mine, theirs = self._sketches[position], self._sketches[candidates]
-        filled = ((mine >= 0) | (theirs >= 0)).sum(axis=1)
-        agreeing = ((mine == theirs) & (mine >= 0)).sum(axis=1)
-        # Half of what is asked for, at least five standard deviations below: sketches of small sets are nearly exact.
-        for candidate in candidates[agreeing >= SIMILARITY / 2 * filled].tolist():
-            if _jaccard(self._sets[candidate], self._sets[position]) >= SIMILARITY:
+        alike = sketches_agree(self._sketches[position], self._sketches[candidates])
+        for candidate in candidates[alike].tolist():
+            if jaccard(self._sets[candidate], self._sets[position]) >= SIMILARITY:
                 yield candidate
 
     def _candidates(self, position: int) -> list[int]:
@@ -242,9 +259,8 @@ def gram_sets(texts: Sequence[str]) -> tuple[list[Grams], NDArray[np.int32], int
     """
     if not texts:
         return [], np.empty((0, _BINS), dtype=np.int32), 0
-    hashes = [np.unique(_hashed(text)) for text in texts]
-    edges = (np.arange(_BINS) << (_HASH_BITS - 6)).astype(np.int64)
-    sketches = np.stack([_sketch(values, edges) for values in hashes])
+    hashes = [hashed_grams(text) for text in texts]
+    sketches = np.stack([sketch(values) for values in hashes])
     together, ids = np.unique(np.concatenate(hashes), return_inverse=True)
     rank = np.empty(len(together), dtype=np.int32)
     counts = np.minimum(np.bincount(ids, minlength=len(together)), 65535).astype(np.uint16)  # 16 bits: a radix sort
@@ -253,10 +269,23 @@ def gram_sets(texts: Sequence[str]) -> tuple[list[Grams], NDArray[np.int32], int
     return [np.sort(part) for part in np.split(rank[ids], borders)], sketches, int((counts == 1).sum())
 
 
-def _sketch(hashes: NDArray[np.int64], edges: NDArray[np.int64]) -> NDArray[np.int32]:
+def sketch(hashes: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the sketch of a set of grams, `[64]`; see `gram_sets`."""
+    edges = (np.arange(_BINS) << (_HASH_BITS - 6)).astype(np.int64)
     starts = np.append(np.searchsorted(hashes, edges), len(hashes))
     least = np.append(hashes, 0)[starts[:-1]] & 0x7FFFFFFF  # half the bits are enough to tell them apart
     return np.where(starts[:-1] < starts[1:], least, -1).astype(np.int32)
+
+
+def sketches_agree(mine: NDArray[np.int32], theirs: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Say for each of some sketches, `[n, 64]`, whether its set may be similar to that of another, `[64]`.
+
+    Half of the similarity asked for is enough, at least five standard deviations below: sketches of small sets are
+    nearly exact.
+    """
+    filled = ((mine >= 0) | (theirs >= 0)).sum(axis=1)
+    agreeing = ((mine == theirs) & (mine >= 0)).sum(axis=1)
+    return np.asarray(agreeing >= SIMILARITY / 2 * filled)
 
 
 def _hashed(text: str) -> NDArray[np.int64]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
 from luthier.core.errors import DataError, LuthierError, nearest
+from luthier.core.files import sha256_text
 from luthier.data.formats import FORMATS
 
 if TYPE_CHECKING:
     from luthier.data.formats.raw import DataFile
 
 _SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt")
+_BLOCK_BYTES = 1 << 18
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs",
              "http": "aiohttp", "https": "aiohttp"}  # fmt: skip
 
@@ -119,6 +122,39 @@ def open_bytes(file: DataFile) -> IO[bytes]:
         return file.open() if isinstance(file, RemoteFile) else open(str(file), "rb")
     except OSError as error:
         raise DataError(f"Cannot read {file}: {error.strerror or error}.") from None
+
+
+def size_of(file: DataFile) -> int | None:
+    """Return a file's size in bytes; None at an address that does not tell it.
+
+    Raises:
+        DataError: if the file is not there any more.
+    """
+    try:
+        if not isinstance(file, RemoteFile):
+            return Path(str(file)).stat().st_size
+        system, path = _file_system(file.address)
+        size = system.size(path)
+        return None if size is None else int(size)
+    except OSError as error:
+        raise DataError(f"Cannot read {file}: {error.strerror or error}.") from None
+
+
+def digest_of(files: Sequence[DataFile]) -> str:
+    """Return a SHA-256 of the content of files, read piece by piece; of one file it is what `sha256sum` prints."""
+    digests = [(file.name, _digest_of(file)) for file in files]
+    return digests[0][1] if len(digests) == 1 else sha256_text(*(part for pair in digests for part in pair))
+
+
+def _digest_of(file: DataFile) -> str:
+    digest = hashlib.sha256()
+    try:
+        with open_bytes(file) as stream:
+            while block := stream.read(_BLOCK_BYTES):
+                digest.update(block)
+    except OSError as error:
+        raise DataError(f"Cannot read {file}: {error.strerror or error}.") from None
+    return digest.hexdigest()
 
 
 def _local(root: Path, deep: bool) -> Iterator[DataFile]:

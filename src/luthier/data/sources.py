@@ -15,7 +15,7 @@ from luthier.core.types import EMPTY, Example
 from luthier.data.formats import Content, RawFile, read_raw
 from luthier.data.formats.raw import DataFile
 from luthier.data.guessing import guess_mapping
-from luthier.data.mapping import MappedRows, PartName, RowMapping, map_rows, part_named
+from luthier.data.mapping import PartName, RowMapping, map_rows, part_named
 from luthier.data.options import ReadOptions
 from luthier.data.places import data_files
 from luthier.data.values import shorten
@@ -45,16 +45,18 @@ class Dataset:
         digest: SHA-256 of the content; of one file it is what `sha256sum` prints.
         given: For data that comes in parts: "tune", "choose" or "confirm" by example id; else empty.
         samples: Up to three rows, from the start, the middle and the end, as they are rendered.
+        more_bad_rows: How many rows were left out beyond those of `bad_rows`, which are the first of them.
     """
 
     source: str
     description: str
-    examples: tuple[Example, ...]
+    examples: Sequence[Example]
     mapping: RowMapping
     bad_rows: tuple[BadRow, ...]
     digest: str
     given: Mapping[str, PartName] = field(default_factory=lambda: EMPTY)
     samples: tuple[SampleRow, ...] = ()
+    more_bad_rows: int = 0
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -88,7 +90,7 @@ def read_examples(
         ConfigError: if an option names a column that is not there.
     """
     options = options or ReadOptions()
-    paths, left_out = _files_of(path)
+    paths, left_out = files_of(path)
     contents = [Content.load(file) for file in paths]
     files = [read_raw(content) for content in contents]
     columns = tuple(dict.fromkeys(name for file in files for name in file.columns))
@@ -99,8 +101,8 @@ def read_examples(
     else:
         mapping.check_columns(columns, str(path), need_answers=need_answers)
         mapping = mapping.for_columns(columns)
-    mapped = map_rows(files, mapping, need_answers=need_answers, parts=_parts_by_file(paths))
-    _stop_at_bad_rows(str(path), mapped, options.skip_bad)
+    mapped = map_rows(files, mapping, need_answers=need_answers, parts=parts_by_file(paths))
+    stop_at_bad_rows(str(path), mapped.bad, len(mapped.bad), len(mapped.examples), options.skip_bad)
     return Dataset(
         source=str(path),
         description=_describe(files, left_out),
@@ -117,7 +119,7 @@ def read_examples(
 # ---------------------------------------------------------------------------------------------------------- files
 
 
-def _files_of(root: str | Path) -> tuple[Sequence[DataFile], list[str]]:
+def files_of(root: str | Path) -> tuple[Sequence[DataFile], list[str]]:
     """Return the data files of a path, and the names of the files beside them that are not read."""
     files, left_out = data_files(root)
     if len({part for file in files if (part := part_of_file(file))}) > 1:  # train, validation, test
@@ -132,7 +134,8 @@ def part_of_file(file: DataFile) -> PartName | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _parts_by_file(files: Sequence[DataFile]) -> dict[str, PartName]:
+def parts_by_file(files: Sequence[DataFile]) -> dict[str, PartName]:
+    """Return the files that stand for parts, by name; none of a single file."""
     if len(files) < 2:
         return {}
     return {file.name: part for file in files if (part := part_of_file(file))}
@@ -163,15 +166,21 @@ def _require_rows(source: str, files: Sequence[RawFile]) -> None:
         raise DataError(f"{source}: none of {len(bad)} row(s) can be read.", bad)
 
 
-def _stop_at_bad_rows(source: str, mapped: MappedRows, skip_bad: bool) -> None:
-    bad, good = mapped.bad, len(mapped.examples)
+def stop_at_bad_rows(source: str, rows: Sequence[BadRow], bad: int, good: int, skip_bad: bool) -> None:
+    """Stop if no row can be used, or some cannot and they are not to be left out.
+
+    Args:
+        source: The file or folder.
+        rows: Bad rows, all or the first of them.
+        bad, good: How many there are.
+        skip_bad: Whether bad rows are left out.
+    """
     if not good:
-        raise DataError(f"{source}: none of {len(bad)} row(s) can be used.", bad)
+        raise DataError(f"{source}: none of {bad} row(s) can be used.", rows)
     if bad and not skip_bad:
         raise DataError(
-            f"{source}: {len(bad):,} of {good + len(bad):,} rows cannot be used. Mend them, or leave them out with "
-            "--skip-bad.",
-            bad,
+            f"{source}: {bad:,} of {good + bad:,} rows cannot be used. Mend them, or leave them out with --skip-bad.",
+            rows,
         )
 
 
@@ -180,12 +189,18 @@ def _stop_at_bad_rows(source: str, mapped: MappedRows, skip_bad: bool) -> None:
 
 def sample_rows(examples: Sequence[Example], places: Sequence[str], count: int = 3) -> tuple[SampleRow, ...]:
     """Return rows from the start, the middle and the end, as the model will see them."""
-    last = len(examples) - 1
-    chosen = sorted({round(last * k / max(count - 1, 1)) for k in range(min(count, len(examples)))})
-    return tuple(_sample(examples[index], places[index]) for index in chosen)
+    return tuple(sample_row(examples[index], places[index]) for index in evenly(len(examples), count))
 
 
-def _sample(example: Example, place: str) -> SampleRow:
+def evenly(total: int, count: int) -> list[int]:
+    """Return so many positions from the first to the last, at even distances; all if there are fewer."""
+    if total <= count:
+        return list(range(total))
+    return sorted({round((total - 1) * k / max(count - 1, 1)) for k in range(count)})
+
+
+def sample_row(example: Example, place: str) -> SampleRow:
+    """Return a row as the model will see it, shortened."""
     first = example.messages[0]
     alone = len(example.messages) == 1 and first.role == "user"
     texts = [m.content if alone else f"[{m.role}] {m.content}" for m in example.messages]

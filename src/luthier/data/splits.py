@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from luthier.core.errors import ConfigError, DataError
@@ -47,15 +48,20 @@ class Parts:
         notes: What to tell the user, in sentences.
     """
 
-    tune: tuple[Example, ...]
-    choose: tuple[Example, ...]
-    confirm: tuple[Example, ...]
-    removed: tuple[Example, ...] = ()
+    tune: Sequence[Example]
+    choose: Sequence[Example]
+    confirm: Sequence[Example]
+    removed: Sequence[Example] = ()
     notes: tuple[str, ...] = ()
 
-    def __getitem__(self, name: PartName) -> tuple[Example, ...]:
-        part: tuple[Example, ...] = getattr(self, name)
+    def __getitem__(self, name: PartName) -> Sequence[Example]:
+        part: Sequence[Example] = getattr(self, name)
         return part
+
+    @property
+    def all_rows(self) -> Iterator[Example]:
+        """The rows of all parts, one part after the other."""
+        return chain(self.tune, self.choose, self.confirm)
 
     @property
     def sizes(self) -> dict[PartName, int]:
@@ -67,7 +73,7 @@ class Parts:
         ids = {name: [example.id for example in part] for name, part in self._named()}
         return {**ids, "removed": [example.id for example in self.removed], "notes": list(self.notes)}
 
-    def _named(self) -> Iterator[tuple[str, tuple[Example, ...]]]:
+    def _named(self) -> Iterator[tuple[str, Sequence[Example]]]:
         yield from (("tune", self.tune), ("choose", self.choose), ("confirm", self.confirm))
 
 

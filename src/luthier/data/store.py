@@ -4,14 +4,12 @@
     sections.bin    a record a section: where its tokens start, its document, file, line, bytes, words and digest
     store.json      sizes, SHA-256 of both, counts, what could not be used; written last
 
-A store is a folder of the cache, named by what it depends on: the corpus' bytes, the tokenizer, how texts are cut. It
-is staged and renamed, so it is whole or absent; one whose files are not what `store.json` says is made again. Safe to
-delete: making it again costs time, nothing else.
+A store is a folder of the cache (`luthier.data.cached`), named by what it depends on: the corpus' bytes, the tokenizer,
+how texts are cut. Safe to delete: making it again costs time, nothing else.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -23,15 +21,15 @@ import numpy as np
 import numpy.typing as npt
 
 from luthier.core.errors import BadRow, DataError
-from luthier.core.files import cache_folder, read_json, sha256_file, sha256_text, staged_folder, write_json
+from luthier.core.files import cache_folder, sha256_text
 from luthier.core.listener import Listener, SilentListener
+from luthier.data.cached import cached, mapped
 from luthier.data.corpus import SECTION_CHARACTERS, Corpus, Found, Section, Unusable
 from luthier.data.document_tokens import DocumentTokens
 
 _VERSION = "1"
 _BATCH_CHARACTERS = 1 << 18
 """So many characters are tokenised together: enough for all cores, few enough to hold."""
-_MANIFEST = "store.json"
 _SECTION = np.dtype(
     [("start", "<i8"), ("document", "<i8"), ("digest", "<u8"), ("bytes", "<i8"), ("words", "<i8"), ("line", "<i8"),
      ("file", "<i4")]
@@ -114,15 +112,7 @@ def open_store(
     digest = corpus.digest()
     key = sha256_text(_VERSION, digest, tokens.digest, str(SECTION_CHARACTERS), corpus.column or "")
     folder = cache_folder() / "tokens" / key
-    if not _is_whole(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            with staged_folder(folder) as staged:
-                _write(corpus, tokens, digest, staged, listener)
-        except OSError:
-            if not _is_whole(folder):  # else another process has made the same meanwhile
-                raise
-    store = _open(folder, key)
+    store = _open(folder, key, cached(folder, lambda staged: _write(corpus, tokens, digest, staged, listener)))
     if store.unusable and not skip_bad:
         raise DataError(
             f"{corpus.source}: {store.unusable:,} of {store.documents + store.unusable:,} documents cannot be used. "
@@ -134,26 +124,13 @@ def open_store(
     return store
 
 
-def _is_whole(folder: Path) -> bool:
-    """Say whether a store is there, and its files are what they were when it was made."""
-    try:
-        files = read_json(folder / _MANIFEST)["files"]
-        return all(
-            (folder / name).stat().st_size == wanted["bytes"] and sha256_file(folder / name) == wanted["sha256"]
-            for name, wanted in files.items()
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-
-
-def _open(folder: Path, key: str) -> TokenStore:
-    manifest = read_json(folder / _MANIFEST)
+def _open(folder: Path, key: str, manifest: dict[str, Any]) -> TokenStore:
     return TokenStore(
         folder,
         key,
         manifest["corpus_digest"],
-        _mapped(folder / "tokens.bin", np.dtype(manifest["dtype"])),
-        _mapped(folder / "sections.bin", _SECTION),
+        mapped(folder / "tokens.bin", np.dtype(manifest["dtype"])),
+        mapped(folder / "sections.bin", _SECTION),
         manifest["empty"],
         manifest["unusable"],
         tuple(BadRow(**row) for row in manifest["bad"]),
@@ -161,16 +138,10 @@ def _open(folder: Path, key: str) -> TokenStore:
     )
 
 
-def _mapped(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    if not path.stat().st_size:  # an empty file cannot be mapped
-        return np.empty(0, dtype)
-    return np.memmap(path, dtype, mode="r")
-
-
 # ------------------------------------------------------------------------------------------------------------ writing
 
 
-def _write(corpus: Corpus, tokens: DocumentTokens, digest: str, folder: Path, listener: Listener) -> None:
+def _write(corpus: Corpus, tokens: DocumentTokens, digest: str, folder: Path, listener: Listener) -> dict[str, Any]:
     found = Found()
     with (
         open(folder / "tokens.bin", "wb") as token_file,
@@ -184,22 +155,14 @@ def _write(corpus: Corpus, tokens: DocumentTokens, digest: str, folder: Path, li
             progress.advance((found.bytes_read - moved) / 1e6)
             moved = found.bytes_read
         writer.end()
-    files = {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_file(folder / name)}
-        for name in ("tokens.bin", "sections.bin")
+    return {
+        "corpus_digest": digest,
+        "dtype": tokens.dtype,
+        "empty": found.empty,
+        "unusable": found.unusable,
+        "bad": [asdict(row) for row in found.bad],
+        "other_columns": list(found.other_columns),
     }
-    write_json(
-        folder / _MANIFEST,
-        {
-            "files": files,
-            "corpus_digest": digest,
-            "dtype": tokens.dtype,
-            "empty": found.empty,
-            "unusable": found.unusable,
-            "bad": [asdict(row) for row in found.bad],
-            "other_columns": list(found.other_columns),
-        },
-    )
 
 
 def _size_of(corpus: Corpus) -> float | None:

@@ -31,6 +31,7 @@ from luthier.evaluation.opening import (
 from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
 from luthier.reporting.inline import escape
 from luthier.stages.material import DataConfig
+from luthier.stages.stored_rows import learned_from
 
 _MOST_NAMED = 5
 
@@ -46,16 +47,18 @@ def read_for(answerer: str, data: DataConfig, *, need_answers: bool = True) -> D
 def warn_of_learned_rows(answerer: str, examples: Sequence[Example], listener: Listener) -> None:
     """Say how many rows a run has learned from or chosen on: a score on them says little about new rows.
 
-    Rows are compared by what they ask, exactly and nearly, whatever they are called.
+    Rows are compared by what they ask, exactly and nearly, whatever they are called; with rows that a run has read from
+    disk exactly, and nearly with the sample that it keeps of them.
     """
     path = Path(answerer)
     if not RunDirectory.is_run(path):
         return
     run = winner_of(RunDirectory(path))
     known = [example for part in ("tune", "choose") for example in examples_of(run, part)]
-    seen = remove_overlap(examples, known).removed if known else ()
+    nearly = remove_overlap(examples, known).removed if known else ()
+    seen = {row.id: row for row in (*learned_from(run, examples), *(row for row, _ in nearly))}
     if seen:
-        lines = sorted(row.line for row, _ in seen if row.line)[:_MOST_NAMED]
+        lines = sorted(row.line for row in seen.values() if row.line)[:_MOST_NAMED]
         where = f" (lines {', '.join(map(str, lines))}{', …' * (len(seen) > len(lines))})" if lines else ""
         listener.say(
             f"**{len(seen)} of these {len(examples)} rows were learned from or chosen on** by {escape(answerer)}, word "

@@ -91,7 +91,7 @@ def data_row(material: Material, parts: Parts) -> Row:
     lines = [
         read_sentence(material),
         task_sentence(material),
-        *map(escape, label_notes(parts) if material.task.labels else ()),
+        *map(escape, label_notes(parts) if material.task.labels and not material.sample else ()),
         f"{sizes['tune']} to tune | {sizes['choose']} to choose | **{sizes['confirm']} to confirm**, unseen until "
         "the end",
         *map(escape, parts.notes),
@@ -108,10 +108,10 @@ def read_sentence(material: Material, *, redact: bool = False) -> str:
 
 def data_file_sentence(dataset: Dataset, *, redact: bool = False) -> str:
     """Say what a file holds, from where what comes, and how many rows cannot be used."""
-    bad, mapping = len(dataset.bad_rows), dataset.mapping
+    bad, mapping = len(dataset.bad_rows) + dataset.more_bad_rows, dataset.mapping
     if redact and mapping.system and mapping.system not in mapping.columns:
         mapping = mapping.model_copy(update={"system": LEFT_OUT})
-    left_out = f"**{bad} bad rows left out**" if bad else "0 bad rows"
+    left_out = f"**{bad:,} bad rows left out**" if bad else "0 bad rows"
     return f"{escape(dataset.description)}. {escape(mapping.explain())}. {left_out}"
 
 
@@ -124,7 +124,7 @@ def task_sentence(material: Material, *, redact: bool = False) -> str:
 
 def advice_sentence(material: Material, rows: int) -> str:
     """Compare the number of rows to learn from with what is recommended; say so if many of them repeat others."""
-    sentences = (material.task.advice(rows), repetition_advice(material.near_duplicates))
+    sentences = (material.task.advice(rows), repetition_advice(material.near_duplicates or 0.0))
     return " ".join(escape(sentence) for sentence in sentences if sentence)
 
 

@@ -10,14 +10,14 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from luthier.core.errors import DataError, GuardError
+from luthier.core.errors import GuardError
 from luthier.data.mapping import PartName
 from luthier.data.render import Rendered, Renderer
+from luthier.data.rendering import RowProblems, TargetCount
 from luthier.data.splits import Parts
 from luthier.models.loaded import LoadedModel
 
 _PARTS: tuple[PartName, ...] = ("tune", "choose", "confirm")
-_SHOWN = 20
 _NEARLY_ZERO = 1e-3
 """Share of the median norm of the embeddings, below which a row says nothing."""
 _NEARLY_THE_MEAN = 5e-3
@@ -26,30 +26,22 @@ with 3e-5, bf16 rounds to 1e-3; the nearest row of SmolLM2-135M that was trained
 _SAMPLED = 4096
 
 
-def render_parts(renderer: Renderer, parts: Parts) -> dict[PartName, list[Rendered]]:
-    """Render the rows of all parts, so that what the model cannot take is known before anything is spent.
+def render_parts(
+    renderer: Renderer, parts: Parts, names: Sequence[PartName] = _PARTS
+) -> dict[PartName, list[Rendered]]:
+    """Render the rows of parts, so that what the model cannot take is known before anything is spent.
 
     Raises:
         DataError: listing the rows that are too long, or hold a special token.
         GuardError: if a row trains nothing, or not the token that ends its turn.
     """
-    rendered: dict[PartName, list[Rendered]] = {name: [] for name in _PARTS}
-    problems: list[str] = []
-    for name in _PARTS:
+    rendered: dict[PartName, list[Rendered]] = {name: [] for name in names}
+    problems = RowProblems()
+    for name in names:
         for example in parts[name]:
-            try:
-                rendered[name] += renderer.render_turns(example)
-            except DataError as error:
-                place = f"line {example.line}"
-                problems.append(str(error) if str(error).startswith(place) else f"{place}: {error}")
-    if problems:
-        more = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise DataError(
-            f"{len(problems)} of {sum(parts.sizes.values())} rows cannot be used with this model:\n"
-            + "\n".join(f"  {problem}" for problem in problems[:_SHOWN])
-            + more
-        )
-    require_targets(renderer, [row for name in _PARTS for row in rendered[name]])
+            rendered[name] += problems.render(renderer, example)
+    problems.stop_if_any(sum(parts.sizes[name] for name in names))
+    require_targets(renderer, [row for name in names for row in rendered[name]])
     return rendered
 
 
@@ -59,19 +51,10 @@ def require_targets(renderer: Renderer, rows: Sequence[Rendered]) -> None:
     Raises:
         GuardError: with the number of rows, and one of them.
     """
-    end = renderer.template.end_of_turn
-    _stop_if([row for row in rows if not row.trained], rows, "have no token that is trained")
-    _stop_if(
-        [row for row in rows if row.tokens[-1] != end or not row.weights[-1]],
-        rows,
-        "do not train the token that ends a turn, so the model would never learn to stop",
-    )
-
-
-def trained_ends(renderer: Renderer, rows: Sequence[Rendered]) -> int:
-    """Count the rows whose last token is the end of a turn, and is trained."""
-    end = renderer.template.end_of_turn
-    return sum(bool(row.tokens[-1] == end and row.weights[-1] > 0) for row in rows)
+    found = TargetCount()
+    for row in rows:
+        found.add(renderer, row)
+    found.stop_if_any_is_missing()
 
 
 def require_known_tokens(model: LoadedModel, rows: Callable[[], Iterable[npt.NDArray[Any]]]) -> None:
@@ -144,14 +127,6 @@ def _refuse_tokens(
         "learned. Use the model that the tokenizer belongs to, a chat template without these tokens, or train the "
         "embeddings too (adapter.method=full)."
     )
-
-
-def _stop_if(bad: Sequence[Rendered], rows: Sequence[Rendered], what: str) -> None:
-    if bad:
-        raise GuardError(
-            f"{len(bad)} of {len(rows)} rows {what} (example {bad[0].example_id}). The tokenizer or its chat template "
-            "is not what it should be: look at a row with luthier data preview, or choose another model."
-        )
 
 
 class WeightWatch:

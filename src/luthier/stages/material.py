@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from luthier.core.config import Config, SectionError
-from luthier.core.errors import RunError, unknown_name
+from luthier.core.errors import DataError, RunError, unknown_name
 from luthier.core.protocols import Metric
 from luthier.core.run import RunDirectory
 from luthier.core.types import Example
@@ -20,6 +20,7 @@ from luthier.data.lengths import LengthStatistics, length_statistics, output_lim
 from luthier.data.mapping import PartName
 from luthier.data.options import ReadOptions
 from luthier.data.render import Renderer
+from luthier.data.row_store import is_large
 from luthier.data.sources import Dataset, read_examples
 from luthier.data.splits import Parts, split
 from luthier.data.tasks import CORPUS, KINDS, Task, guess_task, require_different_answers
@@ -36,6 +37,10 @@ class DataConfig(Config):
     seed: int = Field(0, description="seed of the division into tune, choose and confirm")
     thoughts: Literal["train", "mask"] = Field(
         "train", description="whether <think>…</think> before an answer is learned; it is never scored"
+    )
+    stream: bool | None = Field(
+        None,
+        description="read rows from disk instead of holding them in memory (tune alone); null: from 1 GiB of files on",
     )
     fold: list[int] | None = Field(
         None, description="[k, K]: fold k of K confirms (k = 0: none), the other rows are divided; null: no folds"
@@ -58,11 +63,24 @@ class DataConfig(Config):
 
 @dataclass(frozen=True)
 class Material:
-    """Examples, task and parts; the same from the same config, wherever it is read."""
+    """Examples, task and parts; the same from the same config, wherever it is read.
+
+    Attributes:
+        dataset: What was read.
+        task: What kind of task it is, and what follows.
+        parts: The rows divided.
+        sample: Of rows on disk the parts with some of the rows to learn from, which are looked at for all.
+    """
 
     dataset: Dataset
     task: Task
     parts: Parts
+    sample: Parts | None = None
+
+    @property
+    def looked_at(self) -> Parts:
+        """The parts in memory: all rows, or the sample."""
+        return self.sample or self.parts
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
@@ -70,23 +88,29 @@ class Material:
 
         Their labels are those of all rows: one that no row to learn from has is missed, but is no error.
         """
-        texts = [without_thoughts(text) for example in self.dataset.examples for text in example.references]
+        examples = self.dataset.examples if self.sample is None else self.sample.all_rows
+        texts = [without_thoughts(text) for example in examples for text in example.references]
         labels = add_labels(self.task.labels, texts) if self.task.labels else ()
         return tuple(fitting_metrics([*self.task.metrics, "empty", "cut"], labels, texts))
 
     @cached_property
-    def near_duplicates(self) -> float:
-        """Share of the rows to learn from that nearly repeat an earlier one, from 0 to 1."""
-        return near_duplicates(self.parts.tune) / len(self.parts.tune)
+    def near_duplicates(self) -> float | None:
+        """Share of the rows to learn from that nearly repeat an earlier one, from 0 to 1; None if nobody looked."""
+        return None if self.sample else near_duplicates(self.parts.tune) / len(self.parts.tune)
 
 
 def read_material(config: DataConfig, run: RunDirectory | None = None) -> Material:
     """Read, check and divide the examples.
 
     Raises:
-        DataError: for bad rows, too few rows, or answers that are all equal.
+        DataError: for bad rows, too few rows, answers that are all equal, or data that is read from disk.
         RunError: if the data has changed since the run began.
     """
+    if reads_from_disk(config):
+        raise DataError(
+            f"{config.path}: rows of files this large are read from disk, which luthier tune alone does; all else "
+            "needs them in memory. Use luthier tune, take a sample of the rows, or, if they fit, data.stream=false."
+        )
     dataset = read_examples(config.path, config.read)
     if run is not None:
         require_same_data(run, config.path, dataset.digest)
@@ -100,8 +124,13 @@ def read_material(config: DataConfig, run: RunDirectory | None = None) -> Materi
             mapping=dataset.mapping.to_json(),
             task=task.to_json(),
         )
-        _store(run, dataset, parts)
+        keep_rows(run, dataset, parts)
     return Material(dataset, task, parts)
+
+
+def reads_from_disk(config: DataConfig) -> bool:
+    """Say whether rows are read from disk: by the recipe, or else by the size of the files alone."""
+    return is_large(config.path) if config.stream is None else config.stream
 
 
 def require_same_data(run: RunDirectory, path: str, digest: str) -> None:
@@ -132,7 +161,7 @@ def require_same_model(run: RunDirectory, digest: str) -> None:
         )
 
 
-def _store(run: RunDirectory, dataset: Dataset, parts: Parts) -> None:
+def keep_rows(run: RunDirectory, dataset: Dataset, parts: Parts) -> None:
     """Keep the rows as they were, and those that were left out."""
     names: tuple[PartName, ...] = ("tune", "choose", "confirm")
     run.files.write_lines("parts.jsonl", ({"part": name, **e.to_json()} for name in names for e in parts[name]))

@@ -150,7 +150,9 @@ def require_no_idle_options(data: DataConfig) -> None:
     kept = ReadOptions(skip_bad=data.read.skip_bad)
     idle = [f"data.read.{name}" for name in ReadOptions.model_fields if getattr(data.read, name) != getattr(kept, name)]
     defaults = DataConfig(path=data.path)
-    idle += [f"data.{name}" for name in ("thoughts", "fold") if getattr(data, name) != getattr(defaults, name)]
+    idle += [
+        f"data.{name}" for name in ("thoughts", "fold", "stream") if getattr(data, name) != getattr(defaults, name)
+    ]
     idle += ["data.kind"] * (data.kind not in (None, CORPUS))
     if idle:
         raise ConfigError(

@@ -129,6 +129,7 @@ class PackedSource:
         self.steps_per_epoch = math.ceil(len(self._sequences) / self.batch_size)
         self.total_steps = max(1, round(self.steps_per_epoch * epochs))
         self._step = 0
+        self._drawn: tuple[int, npt.NDArray[np.int64]] | None = None
         self.under_way: tuple[int, ...] = ()
 
     @property
@@ -143,7 +144,7 @@ class PackedSource:
         epoch, within = divmod(self._step, self.steps_per_epoch)
         order = self._order(epoch)
         size = self.batch_size
-        self.under_way = tuple(order[within * size : (within + 1) * size])
+        self.under_way = tuple(order[within * size : (within + 1) * size].tolist())
         self._step += 1
         return self.work([self._sequences[i] for i in self.under_way])
 
@@ -170,9 +171,11 @@ class PackedSource:
         longest = np.sort(self._sequences.lengths)[::-1][: self.batch_size]
         return max(int(longest[0]), min(self._config.micro_tokens, int(longest.sum())))
 
-    def _order(self, epoch: int) -> list[int]:
-        order: list[int] = stream(self._seed, "order", epoch).permutation(len(self._sequences)).tolist()
-        return order
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Return the order of an epoch, drawn once for all its steps."""
+        if self._drawn is None or self._drawn[0] != epoch:
+            self._drawn = epoch, stream(self._seed, "order", epoch).permutation(len(self._sequences))
+        return self._drawn[1]
 
     def state_dict(self) -> Mapping[str, Any]:
         """Return the cursor."""

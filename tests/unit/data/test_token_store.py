@@ -98,7 +98,7 @@ def test_a_store_is_found_again_and_made_again_if_it_is_broken(
 ) -> None:
     made: list[Path] = []
     original = store_module._write
-    monkeypatch.setattr(store_module, "_write", lambda *a: (made.append(a[3]), original(*a)))
+    monkeypatch.setattr(store_module, "_write", lambda *a: (made.append(a[3]), original(*a))[1])
     store = opened(folder, tokenizer)
     assert opened(folder, tokenizer).key == store.key
     assert len(made) == 1

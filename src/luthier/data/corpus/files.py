@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
 from luthier.core.errors import BadRow, DataError
-from luthier.core.files import sha256_text
 from luthier.data.corpus import rows, text
 from luthier.data.corpus.sections import Found, Section, Unusable
 from luthier.data.formats.raw import DataFile
 from luthier.data.mapping import PartName
-from luthier.data.places import choose_files, open_bytes
+from luthier.data.places import choose_files, digest_of, open_bytes
 from luthier.data.sources import part_of_file
 
 Reader = Callable[[DataFile, IO[bytes], str | None, Found], Iterator[tuple[int, str | None, bool] | BadRow]]
@@ -85,8 +83,7 @@ class Corpus:
 
     def digest(self) -> str:
         """Return a SHA-256 of the content; of one file it is what `sha256sum` prints."""
-        digests = [(file.name, _digest_of(file)) for file in self.files]
-        return digests[0][1] if len(digests) == 1 else sha256_text(*(part for pair in digests for part in pair))
+        return digest_of(self.files)
 
 
 def find_corpus(path: str, column: str | None = None) -> Corpus:
@@ -104,11 +101,3 @@ def find_corpus(path: str, column: str | None = None) -> Corpus:
         files = [files[number] for number in parts]
         parts = dict(enumerate(parts.values()))
     return Corpus(path, files, tuple(left_out), column, parts)
-
-
-def _digest_of(file: DataFile) -> str:
-    digest = hashlib.sha256()
-    with open_bytes(file) as stream:
-        while block := stream.read(text.BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

@@ -7,7 +7,8 @@ import io
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from luthier.core.errors import BadRow, DataError
 from luthier.data.formats.raw import Content, RawFile, RawRow, printable
@@ -17,7 +18,26 @@ _NAMES = {",": "','", ";": "';'", "\t": "tab"}
 _SNIFFED_ROWS = 200
 _RESTARTS = 50
 _NO_DELIMITER = "\x1f"  # a one-column file is read with a delimiter that text does not hold
+_UNCLOSED = "unexpected end of data"
+"""What the parser says where a quoted cell never closes."""
 _EXCEL_HINT = re.compile(r'\s*"?sep=([,;\t])"?\s*')
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of a table are written, as its beginning says.
+
+    Attributes:
+        columns: Their names.
+        delimiter: What stands between cells; None in a table of one column.
+        spaced: Whether a space stands behind the delimiter.
+        lines: How many lines the beginning takes.
+    """
+
+    columns: tuple[str, ...]
+    delimiter: str | None
+    spaced: bool
+    lines: int
 
 
 @dataclass(frozen=True)
@@ -28,6 +48,11 @@ class _Record:
     last_line: int
     cells: list[str] | None
     problem: str = ""
+
+    @property
+    def unclosed(self) -> bool:
+        """Whether a quoted cell has no end."""
+        return self.cells is None and _UNCLOSED in self.problem
 
 
 class Csv:
@@ -41,40 +66,85 @@ class Csv:
 
     def read(self, content: Content) -> RawFile:
         """Read all rows, each with the line it starts on."""
-        previous = csv.field_size_limit(2**31 - 1)  # the default of 131,072 characters is below a long document
-        try:
-            return _read(content)
-        finally:
-            csv.field_size_limit(previous)
+        layout = layout_of(content)
+        file, _, _ = read_rows(content, layout, layout.lines)
+        if not file.rows and not file.bad:
+            raise DataError(f"{content.path} has a header but no rows: {_shown(layout.columns)}. Add rows below it.")
+        return file
 
 
 CSV = Csv()
 
 
-def _read(content: Content) -> RawFile:
-    lines = list(io.StringIO(content.lines_of_text, newline=""))
+@contextmanager
+def _wide_fields() -> Iterator[None]:
+    previous = csv.field_size_limit(2**31 - 1)  # the default of 131,072 characters is below a long document
+    try:
+        yield
+    finally:
+        csv.field_size_limit(previous)
+
+
+@_wide_fields()
+def layout_of(content: Content) -> Layout:
+    """Read the beginning of a table: Excel's line, and the header.
+
+    Raises:
+        DataError: if there is no header, or it cannot be read.
+    """
+    lines = _lines(content)
     delimiter, skipped = _delimiter_in_first_line(lines)
     delimiter = delimiter or sniff_delimiter(lines)
-    records = _filled(_records(lines, delimiter or _NO_DELIMITER, start=skipped), one_column=delimiter is None)
-    header = next(records, None)
+    spaced = _is_spaced(lines[skipped:], delimiter or _NO_DELIMITER)
+    records = _records(lines, delimiter or _NO_DELIMITER, skipped, spaced=spaced)
+    header = next(_filled(records, one_column=delimiter is None), None)
     if header is None:
         raise DataError(
             f"{content.path} is empty. A data file has at least a header and a row. Fill it, or give another."
         )
-    columns = _columns(content, header)
+    return Layout(tuple(_columns(content, header)), delimiter, spaced, header.last_line)
+
+
+@_wide_fields()
+def read_rows(
+    content: Content, layout: Layout, start: int = 0, *, before: int = 0, goes_on: bool = False, give_up: bool = True
+) -> tuple[RawFile, int, list[str]]:
+    """Read the rows of a table, or of a piece of one that ends with a line.
+
+    Args:
+        content: The file, or the piece.
+        layout: What the beginning of the file says.
+        start: How many lines at the beginning hold no rows.
+        before: How many lines of the file stand before the piece.
+        goes_on: Whether more of the file follows, so that a quoted cell without an end may find it there.
+        give_up: Whether such a cell makes a bad row nonetheless, if it stands in the first row.
+
+    Returns:
+        The rows, how many lines were read, and the others: a row at the end that is to be read with what follows.
+    """
+    lines = _lines(content)
+    records = _records(lines, layout.delimiter or _NO_DELIMITER, start, spaced=layout.spaced)
     rows: list[RawRow] = []
     bad: list[BadRow] = []
-    for record in records:
-        torn = record.last_line >= len(lines) and not lines[-1].endswith(("\n", "\r"))
-        problem = _problem(record, len(columns), torn)
+    read = len(lines)
+    for record in _filled(records, one_column=layout.delimiter is None):
+        if goes_on and record.unclosed and not (give_up and record.line == start + 1):
+            read = record.line - 1
+            break
+        torn = not goes_on and record.last_line >= len(lines) and not lines[-1].endswith(("\n", "\r"))
+        record = replace(record, line=before + record.line, last_line=before + record.last_line)
+        problem = _problem(record, len(layout.columns), torn)
         if problem is None and record.cells is not None:
-            rows.append(RawRow(record.line, dict(zip(columns, record.cells, strict=False))))
+            rows.append(RawRow(record.line, dict(zip(layout.columns, record.cells, strict=False))))
         elif problem is not None:
             bad.append(BadRow(str(content.path), record.line, *problem))
-    if not rows and not bad:
-        raise DataError(f"{content.path} has a header but no rows: {_shown(columns)}. Add rows below it.")
-    dialect = f"delimiter {_NAMES[delimiter]}" if delimiter else "one column"
-    return RawFile(content.path, "csv", f"CSV ({dialect}, {content.encoding})", tuple(columns), tuple(rows), tuple(bad))
+    dialect = f"delimiter {_NAMES[layout.delimiter]}" if layout.delimiter else "one column"
+    description = f"CSV ({dialect}, {content.encoding})"
+    return RawFile(content.path, "csv", description, layout.columns, tuple(rows), tuple(bad)), read, lines[read:]
+
+
+def _lines(content: Content) -> list[str]:
+    return list(io.StringIO(content.lines_of_text, newline=""))
 
 
 def _delimiter_in_first_line(lines: Sequence[str]) -> tuple[str | None, int]:
@@ -112,10 +182,14 @@ def _width(record: _Record) -> int:
     return filled
 
 
-def _records(lines: Sequence[str], delimiter: str, start: int = 0) -> Iterator[_Record]:
+def _is_spaced(lines: Sequence[str], delimiter: str) -> bool:
+    """`a, "b, c"`: a space before the quote would make the quote part of the text and the comma a border."""
+    return any(f'{delimiter} "' in line for line in lines[:20])
+
+
+def _records(lines: Sequence[str], delimiter: str, start: int = 0, *, spaced: bool | None = None) -> Iterator[_Record]:
     """Parse strictly. After a quote that never closes, parsing starts again at the following line."""
-    # `a, "b, c"`: a space before the quote would otherwise make the quote part of the text and the comma a border
-    spaced = any(f'{delimiter} "' in line for line in lines[start : start + 20])
+    spaced = _is_spaced(lines[start : start + 20], delimiter) if spaced is None else spaced
     for _ in range(_RESTARTS):
         reader = csv.reader(
             itertools.islice(lines, start, None), delimiter=delimiter, strict=True, skipinitialspace=spaced
@@ -127,7 +201,7 @@ def _records(lines: Sequence[str], delimiter: str, start: int = 0) -> Iterator[_
             except StopIteration:
                 return
             except csv.Error as error:
-                unclosed = "unexpected end of data" in str(error)
+                unclosed = _UNCLOSED in str(error)
                 yield _Record(first, first if unclosed else start + reader.line_num, None, str(error))
                 if unclosed:
                     start = first
@@ -178,12 +252,12 @@ def _problem(record: _Record, width: int, torn: bool) -> tuple[str, str, str] | 
         width: How many cells the header has.
         torn: Whether the file ends in this row without a line break.
     """
-    if torn and (len(record.cells) < width if record.cells else "unexpected end" in record.problem):
+    if torn and (len(record.cells) < width if record.cells else record.unclosed):
         return "the last line is cut off", f"{width} cell(s), as in the header", (
             "copy or download the file again, or complete or remove the line"
         )  # fmt: skip
     if record.cells is None:
-        if "unexpected end of data" in record.problem:
+        if record.unclosed:
             return "a quoted cell opens here and never closes", "a closing quote", 'add it, or remove the opening "'
         return (
             f"a quoted cell on lines {record.line} to {record.last_line} is followed by more text"

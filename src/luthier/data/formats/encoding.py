@@ -12,6 +12,14 @@ _STRAY_SHARE = 0.01
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 _BEYOND_ASCII = re.compile("[^\x00-\x7f\udc80-\udcff]")
 
+_MARKS = (
+    (b"\xff\xfe\x00\x00", "utf-32-le", "UTF-32"),
+    (b"\x00\x00\xfe\xff", "utf-32-be", "UTF-32"),
+    (b"\xef\xbb\xbf", "utf-8", "UTF-8 with BOM"),
+    (b"\xff\xfe", "utf-16-le", "UTF-16"),
+    (b"\xfe\xff", "utf-16-be", "UTF-16"),
+)
+
 _EXPORT = "Export the table as CSV, JSON Lines or Parquet"
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs.github.com/spec/",
@@ -65,13 +73,7 @@ def decode(path: object, data: bytes) -> tuple[str, str]:
     Raises:
         DataError: if it is binary, or in none of UTF-8, UTF-16 and Windows-1252.
     """
-    for mark, codec, name in (
-        (b"\xff\xfe\x00\x00", "utf-32-le", "UTF-32"),
-        (b"\x00\x00\xfe\xff", "utf-32-be", "UTF-32"),
-        (b"\xef\xbb\xbf", "utf-8", "UTF-8 with BOM"),
-        (b"\xff\xfe", "utf-16-le", "UTF-16"),
-        (b"\xfe\xff", "utf-16-be", "UTF-16"),
-    ):
+    for mark, codec, name in _MARKS:
         if data.startswith(mark):
             return _strictly(path, data[len(mark) :], codec, name), name
     if unmarked := _utf16_without_mark(data):
@@ -83,6 +85,28 @@ def decode(path: object, data: bytes) -> tuple[str, str]:
     if wrong == 0 or wrong < len(_BEYOND_ASCII.findall(text)):
         return text, "UTF-8"
     return _strictly(path, data, "cp1252", "UTF-8, UTF-16 or Windows-1252"), "Windows-1252"
+
+
+def decode_beginning(path: object, data: bytes) -> tuple[str, str]:
+    """As `decode`, for the beginning of a file that is read piece by piece, which has to be UTF-8.
+
+    Raises:
+        DataError: if it is binary, or in another encoding.
+    """
+    mark = next((mark for mark in _MARKS if data.startswith(mark[0])), None)
+    wide = mark[2] if mark and mark[1] != "utf-8" else "UTF-16" if _utf16_without_mark(data) else None
+    text, name = ("", wide) if wide else decode(path, data)
+    if not name.startswith("UTF-8"):
+        raise DataError(
+            f"{path} is in {name}. Files that are read piece by piece have to be UTF-8. Convert it, for example with: "
+            f"iconv -f {name.replace('Windows-1252', 'CP1252')} -t UTF-8 FILE > NEW_FILE."
+        )
+    return text, name
+
+
+def decode_piece(data: bytes) -> str:
+    """Return the text of a later piece; bytes that are no UTF-8 are kept as lone surrogates."""
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _strictly(path: object, data: bytes, codec: str, name: str) -> str:

@@ -24,12 +24,7 @@ class JsonLines:
             return False
         if content.suffix in SUFFIXES:
             return True
-        text = content.text.lstrip()
-        lines = text.split("\n", _LOOKED_AT_LINES)[:_LOOKED_AT_LINES]
-        objects = sum(map(_is_object, lines))
-        if text.startswith("["):  # a broken document with a row a line ends in an object without a comma, too
-            return 2 * objects > len(lines)
-        return text.startswith("{") and objects > 0
+        return has_a_row_a_line(content.text)
 
     def read(self, content: Content) -> RawFile:
         """Read every line; blank lines are skipped."""
@@ -116,6 +111,16 @@ def kind_of(value: Any) -> str:
     """Name a JSON value's type in words."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
+
+
+def has_a_row_a_line(text: str) -> bool:
+    """Say whether a text, or its beginning, has an object a line, rather than being one JSON document."""
+    text = text.lstrip()
+    lines = text.split("\n", _LOOKED_AT_LINES)[:_LOOKED_AT_LINES]
+    objects = sum(map(_is_object, lines))
+    if text.startswith("["):  # a broken document with a row a line ends in an object without a comma, too
+        return 2 * objects > len(lines)
+    return text.startswith("{") and objects > 0
 
 
 def _is_object(line: str) -> bool:

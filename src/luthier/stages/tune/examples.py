@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy.typing as npt
 
 from luthier.core.errors import ConfigError, DataError
 from luthier.core.run import RunDirectory
-from luthier.data.render import Rendered, Renderer
+from luthier.data.lengths import output_limit
+from luthier.data.render import Renderer
+from luthier.data.rendered_store import RenderedStore, open_rendered
+from luthier.data.rendering import RenderedRows
+from luthier.data.row_store import StoredExamples
 from luthier.data.tasks import CORPUS
 from luthier.evaluation.answerers import Prompted
 from luthier.evaluation.answering import collect_answers, stored_answers
@@ -19,15 +24,20 @@ from luthier.evaluation.second_reading import read_again
 from luthier.evaluation.statistics import Scores
 from luthier.generation.local import LocalModel
 from luthier.prompting.strategies.zero_shot import ZeroShot, ZeroShotConfig
-from luthier.stages.guards import render_parts, trained_ends
-from luthier.stages.material import measure_lengths, read_material
+from luthier.segments import Batch
+from luthier.stages.guards import render_parts
+from luthier.stages.material import measure_lengths, read_material, reads_from_disk
 from luthier.stages.raw_text import CorpusConfig, looks_like_text
+from luthier.stages.stored_rows import read_stored_material
 from luthier.stages.tune.recipe import Config, Outcome
 from luthier.stages.tune.report import announce, write_reports
 
 
 class ExamplesLesson:
     """The rows of a table, of which each has a prompt and an answer; see `Lesson`."""
+
+    sequences: RenderedStore | list[Batch]
+    _learned: RenderedStore | RenderedRows
 
     def __init__(self, config: Config, run: RunDirectory) -> None:
         self._config = config
@@ -38,7 +48,8 @@ class ExamplesLesson:
                 "--objective causal_lm."
             )
         try:
-            self.material = read_material(config.data, run)
+            read = read_stored_material if reads_from_disk(config.data) else read_material
+            self.material = read(config.data, run)
         except DataError as error:
             if looks_like_text(config.data.path):
                 error.add_note(f"If this is raw text: luthier tune {config.data.path} --objective causal_lm")
@@ -48,21 +59,28 @@ class ExamplesLesson:
     def prepare(self, tokenizer: Any, context: int) -> None:
         """Render all rows, so that what the model cannot take is known."""
         self.renderer = Renderer(tokenizer, context, self._config.data.thoughts == "train")
-        rendered = render_parts(self.renderer, self.material.parts)
-        self._tune: list[Rendered] = rendered["tune"]
+        parts = self.material.parts
+        if isinstance(parts.tune, StoredExamples):
+            rendered = render_parts(self.renderer, parts, ("choose", "confirm"))
+            self.sequences = self._learned = open_rendered(parts.tune, self.renderer, self._run.listener)
+            longest = self._learned.longest_answer
+        else:
+            rendered = render_parts(self.renderer, parts)
+            self._learned = RenderedRows(self.renderer, rendered["tune"])
+            self.sequences, longest = [row.batch() for row in rendered["tune"]], 1
+        lengths = measure_lengths(self.renderer, self.material.looked_at)
+        self.lengths = replace(lengths, limit=max(lengths.limit, output_limit([longest])))
         self._rest = [row for part in ("choose", "confirm") for row in rendered[part]]
-        self.lengths = measure_lengths(self.renderer, self.material.parts)
-        self.sequences = [row.batch() for row in self._tune]
         self.held_out = [row.batch() for row in rendered["choose"]]
-        self.tokens = sum(map(len, self._tune))
+        self.tokens = int(self._learned.lengths.sum())
         self._strategy = ZeroShot(ZeroShotConfig(max_tokens=self.lengths.limit))
 
     def record(self) -> dict[str, Any]:
         """Return lengths, tokens, and how the tuned model is asked."""
         return {
             "lengths": self.lengths.to_json(),
-            "training_tokens": {"all": self.tokens, "trained": sum(row.trained for row in self._tune)},
-            "sequences": {"all": len(self._tune), "trained_to_their_end": trained_ends(self.renderer, self._tune)},
+            "training_tokens": {"all": self.tokens, "trained": self._learned.trained},
+            "sequences": {"all": len(self._learned), "trained_to_their_end": self._learned.ends},
             "answering": {
                 "kind": "tuned",
                 "strategy": {"strategy": "zero_shot", "max_tokens": self.lengths.limit},
@@ -75,11 +93,11 @@ class ExamplesLesson:
 
     def token_rows(self) -> Iterator[npt.NDArray[Any]]:
         """Yield the tokens of every row, of all parts."""
-        return (row.tokens for row in (*self._tune, *self._rest))
+        return chain(self._learned.token_rows(), (row.tokens for row in self._rest))
 
     def name_of(self, position: int) -> str:
         """Return the name of the row that a sequence comes from."""
-        return self._tune[position].example_id
+        return self._learned.name_of(position)
 
     def scores(self, model: LocalModel, when: str) -> Scores:
         """Answer and score the part to prove on; "after" is what the run is known by."""
