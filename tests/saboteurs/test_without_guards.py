@@ -111,7 +111,7 @@ OF_DATA = [
     Control(data.test_08_a_beginning_in_the_data_is_refused, NO_TEXT_CHECK | NO_TOKENS_CHECK),
     Control(
         data.test_38_files_of_another_dialect_are_named_and_bad_rows_listed,
-        {"luthier.data.sources._stop_at_bad_rows": nothing} | BEFORE_THE_START,
+        {"luthier.data.sources.stop_at_bad_rows": nothing} | BEFORE_THE_START,
     ),
     Control(data.test_21_a_token_that_was_added_and_never_trained_stops_the_run, NO_TOKENS_CHECK),
     Control(data.test_21_a_token_without_an_embedding_stops_the_run, NO_TOKENS_CHECK),
