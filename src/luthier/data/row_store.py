@@ -293,19 +293,20 @@ class _Writer:
 
     def _with_numbers(self, index: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Number the rows that share a hash by their answers, then by their order."""
-        assert self.mapping or not len(index)
+        mapping = self.mapping or RowMapping()  # without one there is no row
         with open(self.folder / "rows.jsonl", "rb") as file:
             for alike in _runs(index["name"]):
-                answers = {row: _draft(self.mapping, file, int(index["start"][row])).answer for row in alike}  # type: ignore[arg-type]
+                answers = {row: _draft(mapping, file, int(index["start"][row])).answer for row in alike}
                 index["alike"][sorted(alike, key=answers.__getitem__)] = np.arange(1, len(alike) + 1)
         return index
 
     def _without_repeated_ids(self, index: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Leave out the rows whose id an earlier row has."""
+        mapping = self.mapping or RowMapping()  # without one there is no row
         usable = np.ones(len(index), dtype=np.bool_)
         with open(self.folder / "rows.jsonl", "rb") as file:
             for alike in _runs(index["name"]):
-                found = [_draft(self.mapping, file, int(index["start"][row])).example for row in alike]  # type: ignore[arg-type]
+                found = [_draft(mapping, file, int(index["start"][row])).example for row in alike]
                 names = [str(self.files[int(index["file"][row])]) for row in alike]
                 for row, name, example in zip(alike[1:], names[1:], found[1:], strict=True):
                     fault = taken_id(example.id, f"{names[0]}:{found[0].line}")
