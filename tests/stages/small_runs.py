@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from command_line import SETTINGS, dialogue_rows, done, label_rows, ticket_rows, write_rows
+from interrupting import WAVE
 
 Made = Callable[[str, Callable[[Path], object]], Path]
 
@@ -66,3 +67,19 @@ def taught(files: Path, model: Path, made_once: Made) -> Path:
              "training.epochs=6", "batch.sequences=8", "precision=fp32")  # fmt: skip
 
     return made_once("taught", fill) / "full"
+
+
+@pytest.fixture(scope="module")
+def same_waves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compute as the forked processes do: one thread, small waves; and let them use a cache of the test run."""
+    import torch
+
+    from luthier.evaluation import answering
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answering, "WAVE", WAVE)
+        patch.setenv("LUTHIER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+    torch.set_num_threads(before)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from command_line import (
     _WORDS,
     done,
@@ -22,10 +20,9 @@ from command_line import (
     status,
     write_rows,
 )
-from interrupting import WAVE, Forks
+from interrupting import Forks
 
 from luthier.core.files import read_json
-from luthier.evaluation import answering
 from luthier.evaluation.retention import base, questions, retained
 from luthier.evaluation.statistics import Scores
 
@@ -33,17 +30,7 @@ SETTINGS = ("--objective", "causal_lm", "corpus.window_tokens=128", "corpus.over
             "training.learning_rate=3e-3", "batch.sequences=4", "training.validations=2",
             "training.checkpoint_every=3", "precision=fp32")  # fmt: skip
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _same_waves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compute as the forked processes do: one thread, small waves; and let them use a cache of the test run."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(answering, "WAVE", WAVE)
-        patch.setenv("LUTHIER_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("same_waves")
 
 
 @pytest.fixture(scope="module")

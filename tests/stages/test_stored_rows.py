@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from command_line import (
     _WORDS,
     SETTINGS,
@@ -23,24 +21,13 @@ from command_line import (
     reproducible_files,
     write_rows,
 )
-from interrupting import WAVE, Forks
+from interrupting import Forks
 
 from luthier.data import row_parts, row_store
-from luthier.evaluation import answering
 
 STREAMED = ("data.stream=true", "precision=fp32", "training.checkpoint_every=1")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _same_waves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compute as the forked processes do: one thread, small waves; and let them use a cache of the test run."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(answering, "WAVE", WAVE)
-        patch.setenv("LUTHIER_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("same_waves")
 
 
 @pytest.fixture(scope="module")
