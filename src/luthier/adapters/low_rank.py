@@ -1,0 +1,58 @@
+"""PEFT's LoRA layer with Luthier's arithmetic: names, parameters, merging and files stay PEFT's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peft.tuners.lora.layer import Linear
+from torch import Tensor, nn
+
+from luthier.models.arithmetic.low_rank import LowRankLinear, LowRankUpdate
+from luthier.models.arithmetic.precision import compute_dtype
+
+
+class LoraLinear(Linear):
+    """PEFT's layer; its forward is one function wherever that computes the same."""
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Map `[..., in]` to `[..., out]`."""
+        update = None if args or kwargs else self._update()
+        if update is None:
+            ordinary: Tensor = super().forward(x, *args, **kwargs)
+            return ordinary
+        base, x = self.base_layer, x.to(compute_dtype(x))
+        found: Tensor = LowRankLinear.apply(x, base.weight, base.bias, update.a, update.b, update.scale)
+        return found
+
+    def _update(self) -> LowRankUpdate | None:
+        """Return a single, plain update of a frozen layer that nobody watches; None where PEFT computes more."""
+        names = [name for name in self.active_adapters if name in self.lora_A]
+        if self.disable_adapters or self.merged or len(names) != 1:
+            return None
+        name = names[0]
+        dropping = self.training and not isinstance(self.lora_dropout[name], nn.Identity)
+        base = self.base_layer
+        if dropping or type(base) is not nn.Linear or base.weight.requires_grad:
+            return None
+        return None if any(map(_hooked, (base, self.lora_A[name], self.lora_B[name]))) else plain_update(self, name)
+
+
+def plain_update(layer: Any, name: str) -> LowRankUpdate | None:
+    """Return what a layer of PEFT's adds under a name, dropout apart; None for its variants (DoRA) and other kinds."""
+    if not isinstance(layer, Linear) or name in layer.lora_variant or layer.lora_B[name].bias is not None:
+        return None
+    return LowRankUpdate(layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name])
+
+
+def _hooked(module: nn.Module) -> bool:
+    """Whether somebody watches a module's calls: it must then be called."""
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
+def use_own_arithmetic(layers: list[Any]) -> None:
+    """Let PEFT's layers compute in one function; layers of other classes stay as they are."""
+    for layer in layers:
+        if type(layer) is Linear:
+            layer.__class__ = LoraLinear
