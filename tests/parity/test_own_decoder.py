@@ -13,10 +13,12 @@ import torch
 from torch import nn
 
 from luthier.adapters import ADAPTERS
-from luthier.core.types import Decoding
+from luthier.core.types import Decoding, Message, Request
+from luthier.data.render import Renderer
 from luthier.generation.engine import BatchEngine
 from luthier.generation.lean import UnknownFamily, open_decoder
 from luthier.generation.lean import opening as opening_module
+from luthier.generation.local import LocalModel
 from luthier.generation.sequences import Turns
 from luthier.models.attention import ATTENTION_NAME, PackedAttention
 from luthier.models.load import load_model, probe_batch
@@ -151,3 +153,14 @@ def test_weights_that_were_trained_on_are_read_anew(tiny_folder: Callable[..., P
 def test_the_decoder_needs_no_transformers() -> None:
     code = "import sys, luthier.generation.lean; sys.exit('transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_local_model_says_which_forward_writes(tiny: Callable[..., Any]) -> None:
+    said = {}
+    for family in ("llama", "cohere"):
+        loaded = tiny(family)
+        model = LocalModel(ReadoutModel(loaded), Renderer(loaded.tokenizer, loaded.facts.context), None)
+        model.complete([Request((Message("user", "hello"),), Decoding(max_tokens=2))])
+        said[family] = model.layout
+    assert said["llama"] == "packed"
+    assert said["cohere"] == "packed, written by the ordinary forward: the family cohere is not described"

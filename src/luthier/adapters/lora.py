@@ -172,12 +172,14 @@ class AttachedLora:
         """Return each layer's update; None where a layer computes more than a plain one (DoRA, trained embeddings)."""
         from luthier.adapters.low_rank import plain_update
 
-        found = {
-            name: plain_update(module, self.name)
-            for name, module in self._model.module.named_modules()
-            if module in self._layers
-        }
-        return None if None in found.values() else found
+        found: dict[str, LowRankUpdate] = {}
+        for name, module in self._model.module.named_modules():
+            if module in self._layers:
+                update = plain_update(module, self.name)
+                if update is None:
+                    return None
+                found[name] = update
+        return found
 
     def merge(self) -> Any:
         """Add the update to the base weights and return the plain transformers model (changed in place)."""

@@ -41,7 +41,9 @@ def plain_update(layer: Any, name: str) -> LowRankUpdate | None:
     """Return what a layer of PEFT's adds under a name, dropout apart; None for its variants (DoRA) and other kinds."""
     if not isinstance(layer, Linear) or name in layer.lora_variant or layer.lora_B[name].bias is not None:
         return None
-    return LowRankUpdate(layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name])
+    a: Tensor = layer.lora_A[name].get_parameter("weight")
+    b: Tensor = layer.lora_B[name].get_parameter("weight")
+    return LowRankUpdate(a, b, layer.scaling[name])
 
 
 def _hooked(module: nn.Module) -> bool:

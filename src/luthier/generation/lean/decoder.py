@@ -164,8 +164,8 @@ class Layer:
         if self.rotary is not None:
             query, key = rotary[self.rotary](query), rotary[self.rotary](key)
         query, key = query.to(value.dtype), key.to(value.dtype)
-        heads = (each.transpose(0, 1)[None] for each in (query, key, value))
-        attended = attend(*heads, self.options).reshape(len(x), -1)
+        query, key, value = (each.transpose(0, 1)[None] for each in (query, key, value))
+        attended = attend(query, key, value, self.options).reshape(len(x), -1)
         if read_at is not None:
             x, normed, attended = x[read_at], normed[read_at], attended[read_at]
         added = self.output(attended)
