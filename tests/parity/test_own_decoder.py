@@ -139,6 +139,16 @@ def test_an_adapter_that_is_more_than_low_rank_takes_the_ordinary_forward(tiny_f
     open_decoder(model, None)
 
 
+def test_a_module_that_is_watched_is_called(tiny_folder: Callable[..., Path]) -> None:
+    model = ReadoutModel(load_model(find_model(str(tiny_folder("llama"))), precision="fp32"))
+    open_decoder(model, None)
+    handle = model.module.model.layers[1].register_forward_hook(lambda module, args, out: out * 0)
+    with pytest.raises(UnknownFamily, match="somebody watches"):
+        open_decoder(model, None)
+    handle.remove()
+    open_decoder(model, None)
+
+
 def test_weights_that_were_trained_on_are_read_anew(tiny_folder: Callable[..., Path]) -> None:
     model = ReadoutModel(load_model(find_model(str(tiny_folder("llama"))), precision="fp32"))
     engine = BatchEngine(model, None, TURNS)

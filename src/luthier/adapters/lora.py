@@ -172,9 +172,9 @@ class AttachedLora:
         """Return each layer's update; None where a layer computes more than a plain one (DoRA, trained embeddings)."""
         from luthier.adapters.low_rank import plain_update
 
-        found: dict[str, LowRankUpdate] = {}
+        layers, found = set(self._layers), dict[str, LowRankUpdate]()
         for name, module in self._model.module.named_modules():
-            if module in self._layers:
+            if module in layers:
                 update = plain_update(module, self.name)
                 if update is None:
                     return None

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from luthier.models.arithmetic.low_rank import LowRankLinear, LowRankUpdate
 from luthier.models.arithmetic.precision import compute_dtype
+from luthier.models.arithmetic.watching import is_watched
 
 
 class LoraLinear(Linear):
@@ -34,7 +35,7 @@ class LoraLinear(Linear):
         base = self.base_layer
         if dropping or type(base) is not nn.Linear or base.weight.requires_grad:
             return None
-        return None if any(map(_hooked, (base, self.lora_A[name], self.lora_B[name]))) else plain_update(self, name)
+        return None if any(map(is_watched, (base, self.lora_A[name], self.lora_B[name]))) else plain_update(self, name)
 
 
 def plain_update(layer: Any, name: str) -> LowRankUpdate | None:
@@ -44,13 +45,6 @@ def plain_update(layer: Any, name: str) -> LowRankUpdate | None:
     a: Tensor = layer.lora_A[name].get_parameter("weight")
     b: Tensor = layer.lora_B[name].get_parameter("weight")
     return LowRankUpdate(a, b, layer.scaling[name])
-
-
-def _hooked(module: nn.Module) -> bool:
-    """Whether somebody watches a module's calls: it must then be called."""
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    )
 
 
 def use_own_arithmetic(layers: list[Any]) -> None:

@@ -6,6 +6,7 @@ import torch
 
 from luthier.generation.lean.decoder import Decoder
 from luthier.generation.lean.families import Source, UnknownFamily, describe
+from luthier.models.arithmetic.watching import is_watched
 from luthier.models.attention import ATTENTION_NAME, PackedAttention
 from luthier.models.load import probe_batch
 from luthier.models.readout_model import ReadoutModel
@@ -31,6 +32,8 @@ def open_decoder(model: ReadoutModel, adapter: str | None) -> Decoder:
 
 
 def _describe(model: ReadoutModel, adapter: str | None, dtype: torch.dtype) -> Decoder:
+    if any(map(is_watched, model.module.modules())):
+        raise UnknownFamily("somebody watches the calls of its modules")
     updates = {} if adapter is None else model.adapters[adapter].low_rank_updates()
     if updates is None:
         raise UnknownFamily("its adapter is more than low-rank updates")
