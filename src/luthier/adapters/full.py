@@ -15,6 +15,7 @@ from torch import nn
 
 from luthier.core.config import Config
 from luthier.core.errors import GuardError
+from luthier.models.arithmetic.low_rank import LowRankUpdate
 from luthier.models.loaded import LoadedModel
 from luthier.models.weights import saving_weights
 
@@ -64,6 +65,10 @@ class AttachedFull:
     def after_update(self, step: int) -> None:
         """Remember that the base is gone."""
         self._trained = True
+
+    def low_rank_updates(self) -> dict[str, LowRankUpdate]:
+        """Nothing is added: the weights themselves are others."""
+        return {}
 
     def merge(self) -> Any:
         """Return the model: there is nothing to merge."""

@@ -23,6 +23,7 @@ from torch import nn
 from luthier.core.config import Config
 from luthier.core.errors import CompatibilityError, ConfigError, GuardError
 from luthier.core.files import read_json, write_json
+from luthier.models.arithmetic.low_rank import LowRankUpdate
 from luthier.models.loaded import LoadedModel
 from luthier.models.probe import probe, require_same_answer
 from luthier.models.weights import ADAPTER_RECORD, saving_weights
@@ -102,6 +103,8 @@ class AttachedLora:
     def __init__(self, model: LoadedModel, wrapper: Any, name: str) -> None:
         from peft.tuners.tuners_utils import BaseTunerLayer
 
+        from luthier.adapters.low_rank import use_own_arithmetic
+
         self.name = name
         self._model = model
         self._wrapper = wrapper
@@ -112,6 +115,7 @@ class AttachedLora:
             # Autocast brings A and B to the compute precision; PEFT's own cast would bring every input to fp32 first
             # and keep both copies for the backward.
             layer.cast_input_dtype_enabled = False
+        use_own_arithmetic(self._layers)
         self._find_output_layer()
 
     @classmethod
@@ -163,6 +167,19 @@ class AttachedLora:
 
     def after_update(self, step: int) -> None:
         """Nothing to do for LoRA."""
+
+    def low_rank_updates(self) -> dict[str, LowRankUpdate] | None:
+        """Return each layer's update; None where a layer computes more than a plain one (DoRA, trained embeddings)."""
+        from luthier.adapters.low_rank import plain_update
+
+        layers, found = set(self._layers), dict[str, LowRankUpdate]()
+        for name, module in self._model.module.named_modules():
+            if module in layers:
+                update = plain_update(module, self.name)
+                if update is None:
+                    return None
+                found[name] = update
+        return found
 
     def merge(self) -> Any:
         """Add the update to the base weights and return the plain transformers model (changed in place)."""

@@ -11,15 +11,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from luthier.core.types import Decoding
 from luthier.generation.kv import DecodeStep, KeyValueCache, Prefill, Prefix, Reading
+from luthier.generation.lean import Decoder, UnknownFamily, open_decoder
 from luthier.generation.sequences import EngineTimes, Generation, Turns
-from luthier.models.attention import ATTENTION_NAME
+from luthier.models.attention import ATTENTION_NAME, Attend
 from luthier.models.cost import CACHED_POSITIONS
 from luthier.models.readout_model import ReadoutModel
 from luthier.segments.prefixes import share_prefixes
@@ -85,6 +85,9 @@ class BatchEngine:
         self._turns = turns
         self._slots = slots
         self._record_gaps = record_gaps
+        self._decoder: Decoder | None = None
+        self.why_ordinary = ""
+        """Why the model's own forward is called, if it is."""
         self.times = EngineTimes()
 
     def generate(
@@ -96,6 +99,7 @@ class BatchEngine:
         """Generate for all prompts, in their order; `progress` is told after each step how many have ended."""
         pairs = zip(prompts, decodings, strict=True)
         jobs = [self._turns.begin(prompt, decoding, i) for i, (prompt, decoding) in enumerate(pairs)]
+        self._open()
         for cohort in _cohorts(_plant(jobs)):
             for ended in self._steps(cohort):
                 progress(ended)
@@ -104,8 +108,16 @@ class BatchEngine:
     def stream(self, prompt: Sequence[int], decoding: Decoding) -> Iterator[Generation]:
         """Generate for one prompt, yielding the growing sequence after each token."""
         job = self._turns.begin(prompt, decoding, 0)
+        self._open()
         for _ in self._steps(_plant([job])):
             yield job
+
+    def _open(self) -> None:
+        """Take up the weights as they are now: they may have been trained since."""
+        try:
+            self._decoder = open_decoder(self._model, self._adapter)
+        except UnknownFamily as reason:
+            self._decoder, self.why_ordinary = None, str(reason)
 
     @torch.no_grad()
     def _steps(self, cohort: Sequence[_Sequence]) -> Iterator[int]:
@@ -173,18 +185,18 @@ class BatchEngine:
         ends = torch.tensor([r.end - 1 for r in readings if isinstance(r.into, int)], device=device)
         positions = torch.tensor(places, device=device)
         attend = Prefill(readings, positions, cache)
-        self._advance(admitted, self._logits(torch.tensor([ids], device=device), positions[None], attend, ends))
+        self._advance(admitted, self._logits(torch.tensor(ids, device=device), positions, attend, ends))
         return admitted
 
     def _decode(self, rows: Sequence[_Sequence | None], cache: KeyValueCache) -> list[_Sequence]:
         """Compute one token a row; a slot whose sequence has ended repeats its last token until it is used again."""
         device = self._model.loaded.device
-        last = torch.tensor([[row.job.tokens[-1] if row else 0 for row in rows]], device=device)
+        last = torch.tensor([row.job.tokens[-1] if row else 0 for row in rows], device=device)
         positions = torch.tensor([row.job.position if row else 0 for row in rows], device=device)
         skips = torch.tensor([row.skip if row else 0 for row in rows], device=device)
         active = [slot for slot, row in enumerate(rows) if row is not None and row.active]
         attend = DecodeStep(cache, positions, skips, self._apart(rows))
-        logits = self._logits(last, positions[None], attend, None)
+        logits = self._logits(last, positions, attend, None)
         moved = [row for row in rows if row is not None and row.active]
         self._advance(moved, logits if len(active) == len(rows) else logits[active])
         return moved
@@ -209,10 +221,13 @@ class BatchEngine:
                 sequence.job.gap.append(gap)
         self._turns.advance([sequence.job for sequence in sequences], logits)
 
-    def _logits(self, input_ids: Tensor, position_ids: Tensor, attend: Any, read_at: Tensor | None) -> Tensor:
+    def _logits(self, ids: Tensor, positions: Tensor, attend: Attend, read_at: Tensor | None) -> Tensor:
+        """Return the logits `[n, V]` of a row of tokens, at the places `read_at` or at all."""
         with self._model.reading(self._adapter, ATTENTION_NAME):
+            if self._decoder is not None:
+                return self._model.loaded.output(self._decoder(ids, positions, attend, read_at))
             hidden = self._model.module.base_model(
-                input_ids=input_ids, position_ids=position_ids, use_cache=False, attend=attend
+                input_ids=ids[None], position_ids=positions[None], use_cache=False, attend=attend
             ).last_hidden_state[0]
             return self._model.loaded.output(hidden if read_at is None else hidden[read_at])
 

@@ -51,6 +51,14 @@ class LocalModel:
         """The model in memory."""
         return self.model.loaded
 
+    @property
+    def layout(self) -> str:
+        """How it reads and writes, for people to read; with the reason, where that is not the quickest way."""
+        if not self.loaded.packs:
+            return f"rows: {self.loaded.why_rows}"
+        why = getattr(self.engine, "why_ordinary", "")
+        return f"{self.model.layout}, written by the ordinary forward: {why}" if why else self.model.layout
+
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Complete all requests, in their order: those with continuations are scored, the others generated."""
         self.model.module.eval()

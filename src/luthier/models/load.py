@@ -19,7 +19,7 @@ from luthier.models.readout_model import ReadoutModel
 from luthier.models.readouts import TokenLogps
 from luthier.models.source import ModelSource, require_saved
 from luthier.models.weights import require_known, weights_digest
-from luthier.segments import join, sequence_batch
+from luthier.segments import Batch, join, sequence_batch
 
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['content'] }}"
@@ -178,6 +178,13 @@ def _probe_sequences(model: LoadedModel) -> list[np.ndarray[Any, np.dtype[np.int
     return [generator.integers(low, high, size=n) for n in (7, 5)]
 
 
+def probe_batch(model: LoadedModel) -> Batch:
+    """Return two short sequences whose tokens are all targets but the first."""
+    sequences = _probe_sequences(model)
+    weights = [np.r_[0.0, np.ones(len(s) - 1)].astype(np.float32) for s in sequences]
+    return join([sequence_batch(s, w) for s, w in zip(sequences, weights, strict=True)])
+
+
 def _check_output_layer(model: LoadedModel) -> None:
     """Compare the described output layer with the model's own logits; if they differ, the ordinary forward is used."""
     ids = torch.from_numpy(_probe_sequences(model)[0])[None].to(model.device)
@@ -193,9 +200,7 @@ def _check_packing(model: LoadedModel) -> None:
     """Read two sequences packed and as rows, and count the calls of the attention function: one a layer."""
     if not model.packs:
         return
-    sequences = _probe_sequences(model)
-    weights = [np.r_[0.0, np.ones(len(s) - 1)].astype(np.float32) for s in sequences]
-    batch = join([sequence_batch(s, w) for s, w in zip(sequences, weights, strict=True)])
+    batch = probe_batch(model)
     packing = ReadoutModel(model, layout="packed")
     packed = packing.read(batch, [TokenLogps()], None, exact=True)["logps"]
     rows = ReadoutModel(model, layout="rows").read(batch, [TokenLogps()], None, exact=True)["logps"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -47,6 +47,8 @@ class LoadedModel:
             fp32 and are cast where they are used.
         packs: Whether it takes the packed layout: allowed by family, and checked at load.
         why_rows: If it does not pack, why.
+        ordinary_attention: transformers' attention for the ordinary forward.
+        checked_decoders: Adapters (None: the model without any) through which generation's own forward was checked.
     """
 
     facts: ModelFacts
@@ -58,6 +60,7 @@ class LoadedModel:
     packs: bool = True
     why_rows: str = ""
     ordinary_attention: str = "sdpa"
+    checked_decoders: set[str | None] = field(default_factory=set)
 
     @property
     def device(self) -> torch.device:

@@ -31,6 +31,11 @@ class OutputLayer:
         """Map hidden states `[C, D]` to logits `[C, V]` in fp32 (float64 stays float64)."""
         return finish_logits(self.linear(hidden), self.scale, self.softcap)
 
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing in it is trained."""
+        return not any(parameter.requires_grad for parameter in self.linear.parameters())
+
     @classmethod
     def of(cls, model: Any) -> OutputLayer:
         """Describe the output layer of a transformers model."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from luthier.core.errors import unknown_name
+from luthier.models.arithmetic.low_rank import LowRankUpdate
 from luthier.models.attention import ATTENTION_NAME, PackedAttention
 from luthier.models.loaded import LoadedModel
 from luthier.models.readouts import Readout, read_chunks
@@ -71,6 +72,10 @@ class Attached(Protocol):
 
     def after_update(self, step: int) -> None:
         """Act after an optimizer update."""
+        ...
+
+    def low_rank_updates(self) -> Mapping[str, LowRankUpdate] | None:
+        """Return what it adds to linear layers, by the module's name; None if it does anything else besides."""
         ...
 
     def save(self, folder: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint, noop_context_fn
 
 from luthier.models.output_layer import OutputLayer
@@ -39,7 +40,7 @@ class Chunk:
 
 
 class Readout(Protocol):
-    """One quantity a target, `[C, …]` for each chunk; concatenated to `[P, …]`."""
+    """One quantity a target, `[C]` for each chunk; concatenated to `[P]`. A target's depends on its own row alone."""
 
     name: str
     differentiable: bool
@@ -61,8 +62,25 @@ class TokenLogps:
 
     def chunk(self, chunk: Chunk) -> Tensor:
         """See `Readout`."""
-        chosen = chunk.logits.gather(1, chunk.token[:, None])[:, 0]
-        return chosen - torch.logsumexp(chunk.logits, dim=-1)
+        found: Tensor = _LogProbability.apply(chunk.logits, chunk.token)
+        return found
+
+
+class _LogProbability(Function):
+    """`logits[token] - logsumexp(logits)`; its backward makes one `[C, V]` tensor, where autograd makes four."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, token: Tensor) -> Tensor:
+        normaliser = torch.logsumexp(logits, dim=-1)
+        ctx.save_for_backward(logits, normaliser, token)
+        return logits.gather(1, token[:, None])[:, 0] - normaliser
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        logits, normaliser, token = ctx.saved_tensors
+        of_logits = (logits - normaliser[:, None]).exp_().mul_(-gradient[:, None])
+        of_logits[torch.arange(len(token), device=token.device), token] += gradient
+        return of_logits, None
 
 
 class NextTokenHits:
@@ -88,11 +106,16 @@ def read_chunks(
     size: int = CHUNK,
     contexts: Contexts = noop_context_fn,
 ) -> Mapping[str, Tensor]:
-    """Compute readouts at all targets: `hidden [P, D]`, `token [P]` -> one `[P, …]` tensor a readout.
+    """Compute readouts at all targets: `hidden [P, D]`, `token [P]` -> one `[P]` tensor a readout.
 
-    With gradients on, each chunk is recomputed in the backward instead of keeping its logits; `contexts` brings back
-    what was selected in the forward (the output layer may carry an adapter).
+    Logits are never kept for the backward. Where the output layer is frozen, a chunk's gradient is made at once: a
+    target's readout depends on its own hidden state alone, so `d readout / d hidden` is one row `[D]` a target, which
+    the backward only has to scale. Where it is trained, each chunk is recomputed in the backward; `contexts` brings
+    back what was selected in the forward (the output layer may carry an adapter).
     """
+    if torch.is_grad_enabled() and hidden.requires_grad and output.frozen:
+        columns = _RowGradients.apply(hidden, token, output, readouts, size)
+        return {readout.name: column for readout, column in zip(readouts, columns, strict=True)}
 
     def compute(part: Tensor, ids: Tensor) -> tuple[Tensor, ...]:
         chunk = Chunk(part, ids, output)
@@ -108,3 +131,36 @@ def read_chunks(
     return {
         readout.name: torch.cat(columns) for readout, columns in zip(readouts, zip(*parts, strict=True), strict=True)
     }
+
+
+class _RowGradients(Function):
+    """Readouts of one number a target, with the gradient of each for its hidden state made in the forward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, token: Tensor, output: OutputLayer, readouts: Sequence[Readout], size: int
+    ) -> tuple[Tensor, ...]:
+        columns: list[list[Tensor]] = [[] for _ in readouts]
+        rows = {i: torch.empty_like(hidden) for i, readout in enumerate(readouts) if readout.differentiable}
+        for start in range(0, hidden.shape[0], size):
+            with torch.enable_grad():
+                part = hidden[start : start + size].detach().requires_grad_()
+                chunk = Chunk(part, token[start : start + size], output)
+                found = [readout.chunk(chunk) for readout in readouts]
+            for i, values in enumerate(found):
+                columns[i].append(values.detach())
+                if i in rows:
+                    again = i != max(rows)
+                    (row,) = torch.autograd.grad(values, part, torch.ones_like(values), retain_graph=again)
+                    rows[i][start : start + size] = row
+        ctx.save_for_backward(*rows.values())
+        ctx.places = tuple(rows)
+        joined = tuple(torch.cat(column) for column in columns)
+        ctx.mark_non_differentiable(*(column for i, column in enumerate(joined) if i not in rows))
+        return joined
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        rows = zip(ctx.places, ctx.saved_tensors, strict=True)
+        of_hidden = [row * gradients[i][:, None].to(row.dtype) for i, row in rows]
+        return torch.stack(of_hidden).sum(0) if len(of_hidden) > 1 else of_hidden[0], None, None, None, None

@@ -49,7 +49,6 @@ def run(config: Config, run: RunDirectory) -> None:
     run.update(
         lengths=lengths.to_json(),
         model={"name": model.loaded.facts.name, "digest": model.loaded.digest, "precision": model.loaded.precision},
-        layout=model.model.layout if model.loaded.packs else f"rows: {model.loaded.why_rows}",
         answering={"kind": "prompted", "model": config.model, "strategy": strategy.config.model_dump(mode="json")},
     )
     answerer = Prompted(model, strategy)
@@ -62,7 +61,8 @@ def run(config: Config, run: RunDirectory) -> None:
         Scores.from_json,
     )
     latency = median_latency_seconds(answerer, examples)
-    run.update(measured={"memory_bytes": peak_memory_bytes(), "latency_seconds": latency})
+    measured = {"memory_bytes": peak_memory_bytes(), "latency_seconds": latency}
+    run.update(layout=model.layout, measured=measured)
     run.finish({"metric": material.task.metric, "value": scores.value(material.task.metric)})
 
 

@@ -15,7 +15,7 @@ from luthier.core.errors import ConfigError
 from luthier.models.attention import ATTENTION_NAME
 from luthier.models.output_layer import OutputLayer, finish_logits
 from luthier.models.readout_model import ReadoutModel, Work
-from luthier.models.readouts import NextTokenHits, TokenLogps, read_chunks
+from luthier.models.readouts import Chunk, NextTokenHits, TokenLogps, read_chunks
 from luthier.objectives.supervised import SupervisedFineTuning
 from luthier.segments import join
 
@@ -45,6 +45,56 @@ def test_chunks_are_put_back_in_order(size: int) -> None:
     token = torch.tensor([0, 2, 1])
     whole = read_chunks(HIDDEN, token, output(), (TokenLogps(),))["logps"]
     assert torch.equal(read_chunks(HIDDEN, token, output(), (TokenLogps(),), size=size)["logps"], whole)
+
+
+class Entropies:
+    """A second differentiable readout, by plain autograd."""
+
+    name = "entropy"
+    differentiable = True
+
+    def chunk(self, chunk: Chunk) -> torch.Tensor:
+        logps = torch.log_softmax(chunk.logits, -1)
+        return -(logps.exp() * logps).sum(-1)
+
+
+@pytest.mark.parametrize("readouts", [(TokenLogps(),), (NextTokenHits(), TokenLogps(), Entropies())])
+def test_gradients_made_at_once_are_those_of_the_recomputation(readouts: Any) -> None:
+    """A frozen output layer's way against a trained one's, and both against plain autograd, in float64."""
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(7, 4, generator=generator, dtype=torch.float64)
+    token = torch.randint(0, 9, (7,), generator=generator)
+    pull = torch.randn(2, 7, generator=generator, dtype=torch.float64)
+
+    def gradient(frozen: bool, size: int) -> torch.Tensor:
+        linear = nn.Linear(4, 9, dtype=torch.float64)
+        with torch.no_grad():
+            linear.weight.copy_(torch.arange(36, dtype=torch.float64).view(9, 4).sin())
+            linear.bias.copy_(torch.arange(9, dtype=torch.float64).cos())
+        linear.requires_grad_(not frozen)
+        at = hidden.clone().requires_grad_()
+        read = read_chunks(at, token, OutputLayer(linear, 0.7, 3.0), readouts, size)
+        found = [read[r.name] for r in readouts if r.differentiable]
+        sum((values * each).sum() for values, each in zip(found, pull, strict=False)).backward()  # type: ignore[union-attr]
+        assert at.grad is not None
+        assert (linear.weight.grad is None) == frozen
+        return at.grad
+
+    wanted = gradient(frozen=False, size=100)
+    assert wanted.abs().min() > 0
+    for size in (1, 3, 7, 100):
+        torch.testing.assert_close(gradient(True, size), wanted, rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(gradient(False, size), wanted, rtol=1e-12, atol=1e-14)
+
+
+def test_the_gradient_of_a_log_probability_is_that_of_autograd() -> None:
+    logits = torch.tensor([[3.0, -1.0, 0.5], [0.0, 90.0, -4.0]], dtype=torch.float64, requires_grad=True)
+    token = torch.tensor([1, 0])
+    chunk = Chunk(logits, token, OutputLayer(nn.Identity()))
+    (own,) = torch.autograd.grad((TokenLogps().chunk(chunk) * torch.tensor([2.0, -0.5])).sum(), logits)
+    plain = torch.log_softmax(logits, -1)[[0, 1], token]
+    (wanted,) = torch.autograd.grad((plain * torch.tensor([2.0, -0.5])).sum(), logits)
+    torch.testing.assert_close(own, wanted, rtol=1e-12, atol=1e-15)
 
 
 def test_a_scale_and_a_soft_cap_by_hand() -> None:

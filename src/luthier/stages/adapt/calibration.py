@@ -91,7 +91,8 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
         lengths = measure_lengths(renderer, material.parts)
         load_seconds = time.monotonic() - began
         progress.advance()
-        speeds = _generation_speeds(LocalModel(ReadoutModel(model), renderer, None), material)
+        asked = LocalModel(ReadoutModel(model), renderer, None)
+        speeds = _generation_speeds(asked, material)
         progress.advance()
         batch = BatchConfig()
         readout = ReadoutModel(model, [Lora().attach(model)])
@@ -116,7 +117,7 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
         output_limit=lengths.limit,
         memory_bytes=estimate_training_bytes(model.facts, engine.trained, step.largest_micro_batch, model.precision),
         precision=model.precision,
-        layout=readout.layout if model.packs else f"rows: {model.why_rows}",
+        layout=asked.layout,
         template_note=template_note(model),
     )
 

@@ -1,0 +1,58 @@
+"""The decoder of a loaded model, once it has been seen to compute what the model computes."""
+
+from __future__ import annotations
+
+import torch
+
+from luthier.generation.lean.decoder import Decoder
+from luthier.generation.lean.families import Source, UnknownFamily, describe
+from luthier.models.arithmetic.watching import is_watched
+from luthier.models.attention import ATTENTION_NAME, PackedAttention
+from luthier.models.load import probe_batch
+from luthier.models.readout_model import ReadoutModel
+from luthier.segments import PackedLayout
+
+_TOLERANCE = 1e-4
+"""Relative to the largest hidden state, in fp32; another arithmetic differs by tenths."""
+
+
+def open_decoder(model: ReadoutModel, adapter: str | None) -> Decoder:
+    """Return the decoder of a model read through an adapter.
+
+    Raises:
+        UnknownFamily: if there is none, or it does not compute what the model does.
+    """
+    loaded = model.loaded
+    dtype = torch.bfloat16 if loaded.precision == "bf16" else next(loaded.module.parameters()).dtype
+    if adapter not in loaded.checked_decoders:
+        with loaded.in_fp32():
+            _check(model, adapter, _describe(model, adapter, dtype if loaded.precision == "fp32" else torch.float32))
+        loaded.checked_decoders.add(adapter)
+    return _describe(model, adapter, dtype)
+
+
+def _describe(model: ReadoutModel, adapter: str | None, dtype: torch.dtype) -> Decoder:
+    if any(map(is_watched, model.module.modules())):
+        raise UnknownFamily("somebody watches the calls of its modules")
+    updates = {} if adapter is None else model.adapters[adapter].low_rank_updates()
+    if updates is None:
+        raise UnknownFamily("its adapter is more than low-rank updates")
+    tensors = {name.replace(".base_layer.", "."): parameter for name, parameter in model.module.named_parameters()}
+    return describe(Source(model.module.config, tensors, dtype, updates))
+
+
+@torch.no_grad()
+def _check(model: ReadoutModel, adapter: str | None, decoder: Decoder) -> None:
+    """Read two short sequences both ways."""
+    layout = PackedLayout(probe_batch(model.loaded), model.loaded.device)
+    with model.reading(adapter, ATTENTION_NAME, autocast=False):
+        ordinary = model.module.base_model(
+            input_ids=layout.input_ids,
+            position_ids=layout.position_ids,
+            use_cache=False,
+            attend=PackedAttention(layout.plan),
+        ).last_hidden_state[0]
+    own = decoder(layout.input_ids[0], layout.position_ids[0], PackedAttention(layout.plan))
+    worst = float((own - ordinary).abs().max() / ordinary.abs().max())
+    if not worst < _TOLERANCE:
+        raise UnknownFamily(f"its decoder differs from the model by {worst:.0e}")

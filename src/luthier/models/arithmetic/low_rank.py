@@ -1,0 +1,65 @@
+"""A frozen linear layer with a low-rank update as one function: `y = x W^T + b + scale * (x A^T) B^T`.
+
+Ordinary autograd computes the update apart and adds it, so that it keeps and passes over several `[T, out]` tensors.
+Here the update is added by the product itself, and the backward keeps the input (which the neighbouring projections
+keep as well) and `x A^T [T, R]`.
+
+Shape letters: T tokens, R rank.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+
+@dataclass(frozen=True)
+class LowRankUpdate:
+    """What an adapter adds to a linear layer: `scale * (x A^T) B^T`, with `a [R, in]` and `b [out, R]`."""
+
+    a: Tensor
+    b: Tensor
+    scale: float
+
+
+class LowRankLinear(Function):
+    """See the module's docstring; gradients reach x (where something below it is trained), A and B."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        """Map `x [..., in]` to `[..., out]`.
+
+        Args:
+            ctx: Autograd's.
+            x: Input in the compute precision.
+            weight: `[out, in]`, frozen.
+            bias: `[out]`, frozen.
+            a: `[R, in]`, in any precision.
+            b: `[out, R]`, in any precision.
+            scale: alpha / rank.
+        """
+        rows = x.reshape(-1, x.shape[-1])
+        weight, down, up = weight.to(x.dtype), a.to(x.dtype), b.to(x.dtype)
+        y = rows @ weight.t() if bias is None else torch.addmm(bias.to(x.dtype), rows, weight.t())
+        narrow = rows @ down.t()  # [T, R]
+        y.addmm_(narrow, up.t(), alpha=scale)
+        ctx.save_for_backward(rows, weight, down, up, narrow)
+        ctx.scale, ctx.shape, ctx.masters = scale, x.shape, (a.dtype, b.dtype)
+        return y.view(*x.shape[:-1], y.shape[-1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Map the gradient of y to those of x, A and B."""
+        rows, weight, down, up, narrow = ctx.saved_tensors
+        of_y = gradient.reshape(-1, gradient.shape[-1])
+        of_narrow = (of_y @ up).mul_(ctx.scale)  # [T, R]
+        of_b = (of_y.t() @ narrow).mul_(ctx.scale).to(ctx.masters[1])
+        of_a = (of_narrow.t() @ rows).to(ctx.masters[0])
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            of_x = (of_y @ weight).addmm_(of_narrow, down).view(ctx.shape)
+        return of_x, None, None, of_a, of_b, None

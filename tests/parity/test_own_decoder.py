@@ -1,0 +1,176 @@
+"""Generation's own forward against the models': every family, with an adapter and without; and what is unknown."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from luthier.adapters import ADAPTERS
+from luthier.core.types import Decoding, Message, Request
+from luthier.data.render import Renderer
+from luthier.generation.engine import BatchEngine
+from luthier.generation.lean import UnknownFamily, open_decoder
+from luthier.generation.lean import opening as opening_module
+from luthier.generation.local import LocalModel
+from luthier.generation.sequences import Turns
+from luthier.models.attention import ATTENTION_NAME, PackedAttention
+from luthier.models.load import load_model, probe_batch
+from luthier.models.readout_model import ReadoutModel
+from luthier.models.source import find_model
+from luthier.segments import PackedLayout
+from luthier.testing import FAMILIES
+
+DESCRIBED = sorted(set(FAMILIES) - {"cohere", "bloom"})
+PROMPTS = [[5, 9, 31, 77, 12, 40, 3, 250], [8, 8, 100], [5, 9, 31, 77, 12, 200]]
+TURNS = Turns(frozenset({2}), lambda ids: "")
+
+
+def with_adapter(model: Any) -> ReadoutModel:
+    """A model with a LoRA that changes every linear layer, and the one without it."""
+    attached = ADAPTERS.get("lora")().attach(model)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in attached.parameters().values():
+        nn.init.normal_(parameter, std=0.2, generator=generator)
+    return ReadoutModel(model, [attached])
+
+
+@pytest.mark.parametrize("family", DESCRIBED)
+def test_a_described_family_computes_what_its_model_does(tiny: Callable[..., Any], family: str) -> None:
+    model = with_adapter(tiny(family))
+    layout = PackedLayout(probe_batch(model.loaded))
+    found = {}
+    for adapter in (None, "default"):
+        with model.reading(adapter, ATTENTION_NAME), torch.no_grad():
+            ordinary = model.module.base_model(
+                input_ids=layout.input_ids,
+                position_ids=layout.position_ids,
+                use_cache=False,
+                attend=PackedAttention(layout.plan),
+            ).last_hidden_state[0]
+        decoder = open_decoder(model, adapter)
+        ids, positions = layout.input_ids[0], layout.position_ids[0]
+        found[adapter] = decoder(ids, positions, PackedAttention(layout.plan))
+        torch.testing.assert_close(found[adapter], ordinary, rtol=1e-5, atol=2e-5)
+        some = decoder(ids, positions, PackedAttention(layout.plan), torch.tensor([11, 3]))
+        torch.testing.assert_close(some, found[adapter][[11, 3]], rtol=1e-5, atol=1e-5)
+    assert (found[None] - found["default"]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_answers_are_those_of_the_ordinary_forward(
+    tiny: Callable[..., Any], family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = with_adapter(tiny(family))
+    if not model.loaded.packs:
+        pytest.skip("does not pack: another engine")
+
+    def answers() -> tuple[list[list[int]], str]:
+        engine = BatchEngine(model, "default", TURNS)
+        jobs = engine.generate(PROMPTS, [Decoding(max_tokens=6)] * len(PROMPTS))
+        return [job.tokens for job in jobs], engine.why_ordinary
+
+    own, why = answers()
+    assert (why == "") == (family in DESCRIBED)
+
+    def unknown(*_: Any) -> None:
+        raise UnknownFamily("asked for")
+
+    monkeypatch.setattr("luthier.generation.engine.open_decoder", unknown)
+    assert answers() == (own, "asked for")
+
+
+def test_a_decoder_that_computes_something_else_is_not_used(
+    tiny_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = ReadoutModel(load_model(find_model(str(tiny_folder("granite"))), precision="fp32"))
+    model.module.config.attention_multiplier *= 1.1  # the modules read it when they were made
+    with pytest.raises(UnknownFamily, match="differs from the model by"):
+        open_decoder(model, None)
+    monkeypatch.setattr(opening_module, "_TOLERANCE", 1e9)
+    open_decoder(model, None)
+
+
+def test_what_is_not_described_is_named(tiny_folder: Callable[..., Path]) -> None:
+    def opened(**changes: Any) -> None:
+        model = ReadoutModel(load_model(find_model(str(tiny_folder("llama"))), precision="fp32", check=False))
+        for name, value in changes.items():
+            setattr(model.module.config, name, value)
+        open_decoder(model, None)
+
+    opened()
+    with pytest.raises(UnknownFamily, match="the family mamba is not described"):
+        opened(model_type="mamba")
+    with pytest.raises(UnknownFamily, match="activation is laplace"):
+        opened(hidden_act="laplace")
+    with pytest.raises(UnknownFamily, match="scaled by yarn"):
+        opened(rope_parameters={"rope_type": "yarn", "rope_theta": 1e4})
+    with pytest.raises(UnknownFamily, match="kinds chunked_attention"):
+        opened(layer_types=["chunked_attention"] * 3)
+
+
+@pytest.mark.parametrize("scaling", ["linear", "llama3"])
+def test_scaled_rotary_embeddings(tiny_folder: Callable[..., Path], tmp_path: Path, scaling: str) -> None:
+    import json
+    import shutil
+
+    folder = shutil.copytree(tiny_folder("llama"), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    config["rope_parameters"] = {
+        "rope_type": scaling, "rope_theta": 50.0, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 3.0,
+        "original_max_position_embeddings": 24,
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    open_decoder(ReadoutModel(load_model(find_model(str(folder)), precision="fp32")), None)
+
+
+def test_an_adapter_that_is_more_than_low_rank_takes_the_ordinary_forward(tiny_folder: Callable[..., Path]) -> None:
+    loaded = load_model(find_model(str(tiny_folder("llama"))), precision="fp32")
+    method = ADAPTERS.get("lora")
+    model = ReadoutModel(loaded, [method(method.Config(peft={"use_dora": True})).attach(loaded)])
+    with pytest.raises(UnknownFamily, match="more than low-rank"):
+        open_decoder(model, "default")
+    open_decoder(model, None)
+
+
+def test_a_module_that_is_watched_is_called(tiny_folder: Callable[..., Path]) -> None:
+    model = ReadoutModel(load_model(find_model(str(tiny_folder("llama"))), precision="fp32"))
+    open_decoder(model, None)
+    handle = model.module.model.layers[1].register_forward_hook(lambda module, args, out: out * 0)
+    with pytest.raises(UnknownFamily, match="somebody watches"):
+        open_decoder(model, None)
+    handle.remove()
+    open_decoder(model, None)
+
+
+def test_weights_that_were_trained_on_are_read_anew(tiny_folder: Callable[..., Path]) -> None:
+    model = ReadoutModel(load_model(find_model(str(tiny_folder("llama"))), precision="fp32"))
+    engine = BatchEngine(model, None, TURNS)
+    before = engine.generate(PROMPTS[:1], [Decoding(max_tokens=6)])[0].tokens
+    with torch.no_grad():
+        for parameter in model.module.parameters():
+            parameter.mul_(-1.0)
+    after = engine.generate(PROMPTS[:1], [Decoding(max_tokens=6)])[0].tokens
+    assert before != after
+
+
+def test_the_decoder_needs_no_transformers() -> None:
+    code = "import sys, luthier.generation.lean; sys.exit('transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_local_model_says_which_forward_writes(tiny: Callable[..., Any]) -> None:
+    said = {}
+    for family in ("llama", "cohere"):
+        loaded = tiny(family)
+        model = LocalModel(ReadoutModel(loaded), Renderer(loaded.tokenizer, loaded.facts.context), None)
+        model.complete([Request((Message("user", "hello"),), Decoding(max_tokens=2))])
+        said[family] = model.layout
+    assert said["llama"] == "packed"
+    assert said["cohere"] == "packed, written by the ordinary forward: the family cohere is not described"
