@@ -12,12 +12,12 @@ run that goes on, and any other run that learns the same, finds it again. Of a s
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ from luthier.data.document_tokens import DocumentTokens
 from luthier.data.render import Renderer
 from luthier.data.rendering import RowProblems, TargetCount
 from luthier.data.row_store import Integers, StoredExamples
-from luthier.segments import Batch, sequence_batch
+from luthier.segments import Batch, BatchesOnDemand, sequence_batch
 
 _VERSION = "1"
 _SEQUENCE = np.dtype([("start", "<i8"), ("row", "<i8")])
@@ -37,7 +37,7 @@ _EVERY = 1000
 
 
 @dataclass(frozen=True)
-class RenderedStore(Sequence[Batch]):
+class RenderedStore(BatchesOnDemand):
     """An opened store: sequences, each made when it is asked for.
 
     Attributes:
@@ -63,14 +63,8 @@ class RenderedStore(Sequence[Batch]):
     def __len__(self) -> int:
         return len(self.sequences)
 
-    @overload
-    def __getitem__(self, index: int) -> Batch: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Batch]: ...
-
-    def __getitem__(self, index: int | slice) -> Batch | list[Batch]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def make(self, index: int) -> Batch:
+        """Make one sequence."""
         start, stop = self._starts[index], self._starts[index + 1]
         return sequence_batch(self.tokens[start:stop].astype(np.int64), np.array(self.weights[start:stop]))
 

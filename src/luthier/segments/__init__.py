@@ -6,10 +6,12 @@ G groups.
 
 from luthier.segments.forest import Batch, Segment, Targets, join, sequence_batch
 from luthier.segments.layouts import AttentionPlan, PackedLayout, RowsLayout, Span
+from luthier.segments.on_demand import BatchesOnDemand
 
 __all__ = [
     "AttentionPlan",
     "Batch",
+    "BatchesOnDemand",
     "PackedLayout",
     "RowsLayout",
     "Segment",

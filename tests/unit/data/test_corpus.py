@@ -89,6 +89,13 @@ def test_every_format_gives_its_documents(tmp_path: Path) -> None:
     assert documents(tmp_path / "utf16.txt")[0] == [texts[1]]
 
 
+def test_long_cells_are_read_and_the_parsers_limit_is_restored(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    (tmp_path / "rows.csv").write_text("id,text\n1," + "word " * 60_000 + "\n")
+    assert documents(tmp_path / "rows.csv", "text")[0] == ["word " * 60_000]
+    assert csv.field_size_limit() == before == 131_072
+
+
 def test_the_column_is_the_only_one_or_the_one_that_is_named(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"passage": "x"}\n{"passage": "y"}\n')

@@ -58,7 +58,8 @@ def test_examples_are_those_of_memory(tmp_path: Path) -> None:
     assert dataset.samples == memory.samples
     assert (dataset.digest, dataset.description) == (memory.digest, memory.description)
     assert dataset.mapping == memory.mapping
-    assert len(list(pieces.read_pieces(file, open(file, "rb")))) > 2  # noqa: SIM115
+    with open(file, "rb") as opened:
+        assert len(list(pieces.read_pieces(file, opened))) > 2
     assert store.rows.take(np.array([3, 1]))[0] == memory.examples[3]
     assert store.rows.evenly(3) == tuple(memory.examples[i] for i in (0, 32, 63))
 

@@ -14,7 +14,7 @@ from typing import IO, Any
 from luthier.core.errors import BadRow, DataError, nearest
 from luthier.data.corpus.sections import Found, cut_into_sections
 from luthier.data.corpus.text import undecodable
-from luthier.data.formats.csv import DELIMITERS
+from luthier.data.formats.csv import DELIMITERS, wide_fields
 from luthier.data.formats.encoding import refuse_what_is_no_data
 from luthier.data.formats.jsonl import kind_of, parse
 from luthier.data.formats.raw import DataFile
@@ -65,17 +65,17 @@ def read_csv(file: DataFile, stream: IO[bytes], column: str | None, found: Found
     names = next(csv.reader([head], delimiter=delimiter))
     name = column_of(file, names, column, found)
     found.bytes_read += len(head.encode("utf-8", "surrogateescape"))
-    csv.field_size_limit(1 << 30)
     reader = csv.reader(_counted(text, found), delimiter=delimiter)
     line = 2
     try:
-        for cells in reader:
-            if len(cells) == len(names):
-                yield from _of_text(file, line, name, cells[names.index(name)])
-            elif cells:
-                problem = f"the row has {len(cells)} cells, the header {len(names)}"
-                yield BadRow(str(file), line, problem, f"{len(names)} cells", "quote cells that hold the delimiter")
-            line = reader.line_num + 2
+        with wide_fields():
+            for cells in reader:
+                if len(cells) == len(names):
+                    yield from _of_text(file, line, name, cells[names.index(name)])
+                elif cells:
+                    problem = f"the row has {len(cells)} cells, the header {len(names)}"
+                    yield BadRow(str(file), line, problem, f"{len(names)} cells", "quote cells that hold the delimiter")
+                line = reader.line_num + 2
     except csv.Error as error:
         yield BadRow(str(file), line, f"no table from here on ({error})", "rows of cells", "correct the quotes")
 

@@ -7,18 +7,16 @@ but not predicted again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
-from typing import overload
 
 import numpy as np
 
 from luthier.core.files import sha256_text
 from luthier.data.store import Integers, TokenStore
-from luthier.segments import Batch, sequence_batch
+from luthier.segments import Batch, BatchesOnDemand, sequence_batch
 
 
-class Windows(Sequence[Batch]):
+class Windows(BatchesOnDemand):
     """Some sections of a store as training sequences; each is made when it is asked for.
 
     Args:
@@ -40,14 +38,8 @@ class Windows(Sequence[Batch]):
     def __len__(self) -> int:
         return len(self._first)
 
-    @overload
-    def __getitem__(self, index: int) -> Batch: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Batch]: ...
-
-    def __getitem__(self, index: int | slice) -> Batch | list[Batch]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def make(self, index: int) -> Batch:
+        """Make one sequence."""
         tokens = self._store.tokens[self._first[index] : self._stop[index]].astype(np.int64)
         weights = np.ones(len(tokens), dtype=np.float32)
         weights[0] = 0.0

@@ -77,7 +77,8 @@ CSV = Csv()
 
 
 @contextmanager
-def _wide_fields() -> Iterator[None]:
+def wide_fields() -> Iterator[None]:
+    """Let the parser read cells as long as documents are, for a while."""
     previous = csv.field_size_limit(2**31 - 1)  # the default of 131,072 characters is below a long document
     try:
         yield
@@ -85,7 +86,7 @@ def _wide_fields() -> Iterator[None]:
         csv.field_size_limit(previous)
 
 
-@_wide_fields()
+@wide_fields()
 def layout_of(content: Content) -> Layout:
     """Read the beginning of a table: Excel's line, and the header.
 
@@ -105,7 +106,7 @@ def layout_of(content: Content) -> Layout:
     return Layout(tuple(_columns(content, header)), delimiter, spaced, header.last_line)
 
 
-@_wide_fields()
+@wide_fields()
 def read_rows(
     content: Content, layout: Layout, start: int = 0, *, before: int = 0, goes_on: bool = False, give_up: bool = True
 ) -> tuple[RawFile, int, list[str]]:
