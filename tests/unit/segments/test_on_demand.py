@@ -19,7 +19,9 @@ class Five(BatchesOnDemand):
 
     def make(self, index: int) -> Batch:
         self.made.append(index)
-        return sequence_batch(np.arange(index + 2), np.ones(index + 2, dtype=np.float32))
+        weights = np.ones(index + 2, dtype=np.float32)
+        weights[0] = 0.0
+        return sequence_batch(np.arange(index + 2), weights)
 
 
 @pytest.mark.parametrize("index", [0, 4, -1, -5])
