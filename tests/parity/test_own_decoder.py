@@ -16,16 +16,16 @@ from luthier.adapters import ADAPTERS
 from luthier.core.types import Decoding, Message, Request
 from luthier.data.render import Renderer
 from luthier.generation.engine import BatchEngine
-from luthier.generation.lean import UnknownFamily, open_decoder
+from luthier.generation.lean import NotDescribedError, open_decoder
 from luthier.generation.lean import opening as opening_module
 from luthier.generation.local import LocalModel
 from luthier.generation.sequences import Turns
-from luthier.models.attention import ATTENTION_NAME, PackedAttention
+from luthier.models.attention import PackedAttention
 from luthier.models.load import load_model, probe_batch
 from luthier.models.readout_model import ReadoutModel
 from luthier.models.source import find_model
 from luthier.segments import PackedLayout
-from luthier.testing import FAMILIES
+from luthier.testing import FAMILIES, tiny_model
 
 DESCRIBED = sorted(set(FAMILIES) - {"cohere", "bloom"})
 PROMPTS = [[5, 9, 31, 77, 12, 40, 3, 250], [8, 8, 100], [5, 9, 31, 77, 12, 200]]
@@ -41,35 +41,54 @@ def with_adapter(model: Any) -> ReadoutModel:
     return ReadoutModel(model, [attached])
 
 
-@pytest.mark.parametrize("family", DESCRIBED)
-def test_a_described_family_computes_what_its_model_does(tiny: Callable[..., Any], family: str) -> None:
-    model = with_adapter(tiny(family))
-    layout = PackedLayout(probe_batch(model.loaded))
+def agree(model: ReadoutModel) -> None:
+    """Compare hidden states of a model and of its decoder, with the adapter and without."""
+    batch = probe_batch(model.loaded)
+    layout = PackedLayout(batch)
+    ids, positions = layout.input_ids[0], layout.position_ids[0]
     found = {}
     for adapter in (None, "default"):
-        with model.reading(adapter, ATTENTION_NAME), torch.no_grad():
-            ordinary = model.module.base_model(
-                input_ids=layout.input_ids,
-                position_ids=layout.position_ids,
-                use_cache=False,
-                attend=PackedAttention(layout.plan),
-            ).last_hidden_state[0]
+        with model.reading(adapter), torch.no_grad():
+            ordinary = model.hidden_states(batch)
         decoder = open_decoder(model, adapter)
-        ids, positions = layout.input_ids[0], layout.position_ids[0]
-        found[adapter] = decoder(ids, positions, PackedAttention(layout.plan))
+        whole = decoder(ids, positions, PackedAttention(layout.plan))
+        found[adapter] = layout.gather(whole[None])
         torch.testing.assert_close(found[adapter], ordinary, rtol=1e-5, atol=2e-5)
         some = decoder(ids, positions, PackedAttention(layout.plan), torch.tensor([11, 3]))
-        torch.testing.assert_close(some, found[adapter][[11, 3]], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(some, whole[[11, 3]], rtol=1e-5, atol=1e-5)
     assert (found[None] - found["default"]).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", DESCRIBED)
+def test_a_described_family_computes_what_its_model_does(tiny: Callable[..., Any], family: str) -> None:
+    agree(with_adapter(tiny(family)))
+
+
+SMALL = {**FAMILIES["llama_untied"], "head_dim": 8}
+FURTHER: dict[str, dict[str, Any]] = {
+    "gemma": SMALL,
+    "phi3": FAMILIES["llama_untied"],
+    "smollm3": SMALL | {"no_rope_layer_interval": 2},
+    "granite": SMALL | {"embedding_multiplier": 3.0, "residual_multiplier": 0.4, "attention_multiplier": 0.7},
+    "gpt_neox": FAMILIES["gpt_neox"] | {"use_parallel_residual": False},
+    "gpt2": FAMILIES["gpt2"] | {"scale_attn_by_inverse_layer_idx": True},
+    "phi": FAMILIES["phi"] | {"qk_layernorm": True},
+}
+
+
+@pytest.mark.parametrize("family", FURTHER)
+def test_what_the_tiny_families_leave_at_its_default(
+    tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FAMILIES, family, FURTHER[family])  # type: ignore[arg-type]
+    agree(with_adapter(load_model(find_model(str(tiny_model(tmp_path, family))), precision="fp32")))
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"bloom"}))  # it does not pack: another engine
 def test_answers_are_those_of_the_ordinary_forward(
     tiny: Callable[..., Any], family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = with_adapter(tiny(family))
-    if not model.loaded.packs:
-        pytest.skip("does not pack: another engine")
 
     def answers() -> tuple[list[list[int]], str]:
         engine = BatchEngine(model, "default", TURNS)
@@ -80,10 +99,11 @@ def test_answers_are_those_of_the_ordinary_forward(
     assert (why == "") == (family in DESCRIBED)
 
     def unknown(*_: Any) -> None:
-        raise UnknownFamily("asked for")
+        raise NotDescribedError("asked for")
 
-    monkeypatch.setattr("luthier.generation.engine.open_decoder", unknown)
-    assert answers() == (own, "asked for")
+    with monkeypatch.context() as patch:
+        patch.setattr("luthier.generation.engine.open_decoder", unknown)
+        assert answers() == (own, "asked for")
 
 
 def test_a_decoder_that_computes_something_else_is_not_used(
@@ -91,7 +111,7 @@ def test_a_decoder_that_computes_something_else_is_not_used(
 ) -> None:
     model = ReadoutModel(load_model(find_model(str(tiny_folder("granite"))), precision="fp32"))
     model.module.config.attention_multiplier *= 1.1  # the modules read it when they were made
-    with pytest.raises(UnknownFamily, match="differs from the model by"):
+    with pytest.raises(NotDescribedError, match="differs from the model by"):
         open_decoder(model, None)
     monkeypatch.setattr(opening_module, "_TOLERANCE", 1e9)
     open_decoder(model, None)
@@ -105,13 +125,13 @@ def test_what_is_not_described_is_named(tiny_folder: Callable[..., Path]) -> Non
         open_decoder(model, None)
 
     opened()
-    with pytest.raises(UnknownFamily, match="the family mamba is not described"):
+    with pytest.raises(NotDescribedError, match="the family mamba is not described"):
         opened(model_type="mamba")
-    with pytest.raises(UnknownFamily, match="activation is laplace"):
+    with pytest.raises(NotDescribedError, match="activation is laplace"):
         opened(hidden_act="laplace")
-    with pytest.raises(UnknownFamily, match="scaled by yarn"):
+    with pytest.raises(NotDescribedError, match="scaled by yarn"):
         opened(rope_parameters={"rope_type": "yarn", "rope_theta": 1e4})
-    with pytest.raises(UnknownFamily, match="kinds chunked_attention"):
+    with pytest.raises(NotDescribedError, match="kinds chunked_attention"):
         opened(layer_types=["chunked_attention"] * 3)
 
 
@@ -134,7 +154,7 @@ def test_an_adapter_that_is_more_than_low_rank_takes_the_ordinary_forward(tiny_f
     loaded = load_model(find_model(str(tiny_folder("llama"))), precision="fp32")
     method = ADAPTERS.get("lora")
     model = ReadoutModel(loaded, [method(method.Config(peft={"use_dora": True})).attach(loaded)])
-    with pytest.raises(UnknownFamily, match="more than low-rank"):
+    with pytest.raises(NotDescribedError, match="more than low-rank"):
         open_decoder(model, "default")
     open_decoder(model, None)
 
@@ -143,10 +163,14 @@ def test_a_module_that_is_watched_is_called(tiny_folder: Callable[..., Path]) ->
     model = ReadoutModel(load_model(find_model(str(tiny_folder("llama"))), precision="fp32"))
     open_decoder(model, None)
     handle = model.module.model.layers[1].register_forward_hook(lambda module, args, out: out * 0)
-    with pytest.raises(UnknownFamily, match="somebody watches"):
+    with pytest.raises(NotDescribedError, match="somebody watches"):
         open_decoder(model, None)
+    engine = BatchEngine(model, None, TURNS)
+    engine.generate(PROMPTS[:1], [Decoding(max_tokens=1)])
+    assert "watches" in engine.why_ordinary
     handle.remove()
-    open_decoder(model, None)
+    engine.generate(PROMPTS[:1], [Decoding(max_tokens=1)])
+    assert engine.why_ordinary == ""
 
 
 def test_weights_that_were_trained_on_are_read_anew(tiny_folder: Callable[..., Path]) -> None:

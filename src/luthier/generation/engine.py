@@ -17,7 +17,7 @@ from torch import Tensor
 
 from luthier.core.types import Decoding
 from luthier.generation.kv import DecodeStep, KeyValueCache, Prefill, Prefix, Reading
-from luthier.generation.lean import Decoder, UnknownFamily, open_decoder
+from luthier.generation.lean import Decoder, NotDescribedError, open_decoder
 from luthier.generation.sequences import EngineTimes, Generation, Turns
 from luthier.models.attention import ATTENTION_NAME, Attend
 from luthier.models.cost import CACHED_POSITIONS
@@ -115,8 +115,8 @@ class BatchEngine:
     def _open(self) -> None:
         """Take up the weights as they are now: they may have been trained since."""
         try:
-            self._decoder = open_decoder(self._model, self._adapter)
-        except UnknownFamily as reason:
+            self._decoder, self.why_ordinary = open_decoder(self._model, self._adapter), ""
+        except NotDescribedError as reason:
             self._decoder, self.why_ordinary = None, str(reason)
 
     @torch.no_grad()

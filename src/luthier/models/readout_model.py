@@ -144,15 +144,18 @@ class ReadoutModel(nn.Module):
     ) -> Mapping[str, Tensor]:
         device = self.loaded.device
         with self.reading(adapter, autocast=autocast):
-            hidden = self._hidden(batch)
+            hidden = self.hidden_states(batch)
             output = self.loaded.output
             if not output.verified:  # hidden states came out of the ordinary forward as logits
                 output = replace(output, linear=nn.Identity(), scale=1.0, softcap=None)
             token = batch.targets.token.to(device)
             return read_chunks(hidden, token, output, readouts, contexts=self._recompute_contexts)
 
-    def _hidden(self, batch: Batch) -> Tensor:
-        """Run the backbone and take the hidden states at the targets, `[P, D]` (`[P, V]` on the ordinary forward)."""
+    def hidden_states(self, batch: Batch) -> Tensor:
+        """Run the backbone and take the hidden states at the targets, `[P, D]`; within `reading`.
+
+        Where the output layer could not be described, logits `[P, V]` take their place.
+        """
         device = self.loaded.device
         arguments: dict[str, Any] = {"use_cache": False}
         layout: PackedLayout | RowsLayout

@@ -30,8 +30,9 @@ class Two(nn.Module):
 def tuned(**options: Any) -> tuple[Any, Any]:
     """The same adapter twice: with PEFT's layers, and with Luthier's arithmetic in them; float64."""
     torch.manual_seed(0)
-    settings: dict[str, Any] = {"r": 3, "lora_alpha": 5, "target_modules": ["first", "second"]}
-    wrapper = peft.get_peft_model(Two(), peft.LoraConfig(**settings | options)).double()  # type: ignore[arg-type]
+    settings: dict[str, Any] = {"r": 3, "lora_alpha": 5, "target_modules": ["first", "second"]} | options
+    network: Any = Two()
+    wrapper = peft.get_peft_model(network, peft.LoraConfig(**settings)).double()
     for name, parameter in wrapper.named_parameters():
         if "lora_B" in name:
             nn.init.normal_(parameter)

@@ -1,7 +1,7 @@
 """How each family's decoder is put together, from its config and the names of its weights: no transformers needed.
 
 A family is a function from a `Source` to a `Decoder`. What a family may have and is not written here (another rotary
-scaling, mixtures of experts) raises `UnknownFamily`: the ordinary forward is used then.
+scaling, mixtures of experts) raises `NotDescribedError`: the ordinary forward is used then.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from luthier.generation.lean.decoder import (
     Layer,
     LayerNorm,
     Linear,
+    Norm,
     Projections,
     RmsNorm,
 )
@@ -42,7 +43,7 @@ _ACTIVATIONS: dict[str, Activation] = {
 }
 
 
-class UnknownFamily(Exception):  # noqa: N818  # not an error: the ordinary forward takes its place
+class NotDescribedError(Exception):
     """A model that is not described here; says what it has that is unknown."""
 
 
@@ -71,7 +72,7 @@ class Source:
     def tensor(self, name: str) -> Tensor:
         """Return a weight."""
         if name not in self.tensors:
-            raise UnknownFamily(f"it has no weight {name}")
+            raise NotDescribedError(f"it has no weight {name}")
         return self.tensors[name].detach()
 
     def rms_norm(self, name: str, shifted: bool = False) -> RmsNorm:
@@ -107,7 +108,7 @@ class Source:
         """Return the activation that the config names."""
         name = next(str(found) for found in map(self.get, names) if found)
         if name not in _ACTIVATIONS:
-            raise UnknownFamily(f"its activation is {name}")
+            raise NotDescribedError(f"its activation is {name}")
         return _ACTIVATIONS[name]
 
     def angles(self, width: int, kind: str | None = None) -> Angles:
@@ -122,7 +123,7 @@ class Source:
         elif scaling == "llama3":
             frequencies = _llama3(frequencies, settings)
         elif scaling != "default":
-            raise UnknownFamily(f"its rotary embedding is scaled by {scaling}")
+            raise NotDescribedError(f"its rotary embedding is scaled by {scaling}")
         return Angles(frequencies.to(self.tensors[next(iter(self.tensors))].device))
 
     def options(self, layer: int, **more: Any) -> AttentionOptions:
@@ -150,7 +151,7 @@ def _windows(source: Source) -> list[int | None]:
     if kinds is None:
         return [window] * source.layers
     if not set(kinds) <= {"full_attention", "sliding_attention"}:
-        raise UnknownFamily(f"its layers are of kinds {', '.join(sorted(set(kinds)))}")
+        raise NotDescribedError(f"its layers are of kinds {', '.join(sorted(set(kinds)))}")
     return [window if kind == "sliding_attention" else None for kind in kinds]
 
 
@@ -163,15 +164,9 @@ def _like_llama(source: Source) -> Decoder:
     layers = []
     for index in range(source.layers):
         name = f"model.layers.{index}"
-        normed = f"{name}.self_attn.q_norm.weight" in source.tensors
         layers.append(
             Layer(
-                Projections(
-                    _projections(source, f"{name}.self_attn"),
-                    *heads,
-                    query_norm=source.rms_norm(f"{name}.self_attn.q_norm") if normed else None,
-                    key_norm=source.rms_norm(f"{name}.self_attn.k_norm") if normed else None,
-                ),
+                _projections(source, f"{name}.self_attn", source.rms_norm),
                 source.linear(f"{name}.self_attn.o_proj"),
                 _gated(source, f"{name}.mlp"),
                 source.options(index, window=windows[index], scale=scale),
@@ -192,7 +187,7 @@ def _like_llama(source: Source) -> Decoder:
 
 def _gemma(source: Source) -> Decoder:
     """Gemma 1 to 3: shifted norms, scaled embeddings; from 2 on norms after each half, and windows."""
-    heads = source.heads
+    heads, norm = source.heads, partial(source.rms_norm, shifted=True)
     sandwiched = "model.layers.0.pre_feedforward_layernorm.weight" in source.tensors
     windows = _windows(source) if sandwiched else [None] * source.layers
     kinds = source.get("layer_types") or ["all"] * source.layers
@@ -202,17 +197,10 @@ def _gemma(source: Source) -> Decoder:
     layers = []
     for index in range(source.layers):
         name = f"model.layers.{index}"
-        normed = f"{name}.self_attn.q_norm.weight" in source.tensors
-        norm = partial(source.rms_norm, shifted=True)
         middle = "pre_feedforward_layernorm" if sandwiched else "post_attention_layernorm"
         layers.append(
             Layer(
-                Projections(
-                    _projections(source, f"{name}.self_attn"),
-                    *heads,
-                    query_norm=norm(f"{name}.self_attn.q_norm") if normed else None,
-                    key_norm=norm(f"{name}.self_attn.k_norm") if normed else None,
-                ),
+                _projections(source, f"{name}.self_attn", norm),
                 source.linear(f"{name}.self_attn.o_proj"),
                 _gated(source, f"{name}.mlp"),
                 source.options(index, window=windows[index], scale=scale, softcap=cap),
@@ -229,7 +217,7 @@ def _gemma(source: Source) -> Decoder:
     return Decoder(
         source.tensor("model.embed_tokens.weight"),
         tuple(layers),
-        source.rms_norm("model.norm", shifted=True),
+        norm("model.norm"),
         angles,
         scale=source.config.hidden_size**0.5,
     )
@@ -304,25 +292,19 @@ def _gpt_neox(source: Source) -> Decoder:
 
 def _phi(source: Source) -> Decoder:
     """Phi 1 to 2: one norm, both halves read what it gives, part of each head is rotated."""
-    heads, epsilon = source.heads, source.config.layer_norm_eps
+    norm = partial(source.layer_norm, epsilon=source.config.layer_norm_eps)
     layers = []
     for index in range(source.layers):
         name = f"model.layers.{index}"
-        normed = f"{name}.self_attn.q_layernorm.weight" in source.tensors
         layers.append(
             Layer(
-                Projections(
-                    _projections(source, f"{name}.self_attn"),
-                    *heads,
-                    query_norm=source.layer_norm(f"{name}.self_attn.q_layernorm", epsilon) if normed else None,
-                    key_norm=source.layer_norm(f"{name}.self_attn.k_layernorm", epsilon) if normed else None,
-                ),
+                _projections(source, f"{name}.self_attn", norm),
                 source.linear(f"{name}.self_attn.dense"),
                 FeedForward(
                     source.linear(f"{name}.mlp.fc1"), source.linear(f"{name}.mlp.fc2"), source.activation("hidden_act")
                 ),
                 source.options(index),
-                source.layer_norm(f"{name}.input_layernorm", epsilon),
+                norm(f"{name}.input_layernorm"),
                 None,
                 parallel=True,
             )
@@ -330,16 +312,21 @@ def _phi(source: Source) -> Decoder:
     return Decoder(
         source.tensor("model.embed_tokens.weight"),
         tuple(layers),
-        source.layer_norm("model.final_layernorm", epsilon),
-        {"all": source.angles(heads[2])},
+        norm("model.final_layernorm"),
+        {"all": source.angles(source.heads[2])},
     )
 
 
-def _projections(source: Source, name: str) -> tuple[Linear, ...]:
-    """Queries, keys and values: three layers, or Phi-3's one."""
+def _projections(source: Source, name: str, norm: Callable[[str], Norm]) -> Projections:
+    """Queries, keys and values: three layers, or Phi-3's one; with norms of each head where there are any."""
     if f"{name}.qkv_proj.weight" in source.tensors:
-        return (source.linear(f"{name}.qkv_proj"),)
-    return tuple(source.linear(f"{name}.{part}_proj") for part in "qkv")
+        linears: tuple[Linear, ...] = (source.linear(f"{name}.qkv_proj"),)
+    else:
+        linears = tuple(source.linear(f"{name}.{part}_proj") for part in "qkv")
+    for normed in ("norm", "layernorm"):
+        if f"{name}.q_{normed}.weight" in source.tensors:
+            return Projections(linears, *source.heads, False, norm(f"{name}.q_{normed}"), norm(f"{name}.k_{normed}"))
+    return Projections(linears, *source.heads)
 
 
 def _gated(source: Source, name: str) -> FeedForward:
@@ -366,9 +353,9 @@ def describe(source: Source) -> Decoder:
     """Return a model's decoder.
 
     Raises:
-        UnknownFamily: if its family, or something that it has, is not described here.
+        NotDescribedError: if its family, or something that it has, is not described here.
     """
     family = source.config.model_type
     if family not in _FAMILIES:
-        raise UnknownFamily(f"the family {family} is not described")
+        raise NotDescribedError(f"the family {family} is not described")
     return _FAMILIES[family](source)

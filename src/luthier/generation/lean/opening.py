@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from luthier.generation.lean.decoder import Decoder
-from luthier.generation.lean.families import Source, UnknownFamily, describe
+from luthier.generation.lean.families import NotDescribedError, Source, describe
 from luthier.models.arithmetic.watching import is_watched
-from luthier.models.attention import ATTENTION_NAME, PackedAttention
+from luthier.models.attention import PackedAttention
 from luthier.models.load import probe_batch
 from luthier.models.readout_model import ReadoutModel
 from luthier.segments import PackedLayout
@@ -20,7 +20,7 @@ def open_decoder(model: ReadoutModel, adapter: str | None) -> Decoder:
     """Return the decoder of a model read through an adapter.
 
     Raises:
-        UnknownFamily: if there is none, or it does not compute what the model does.
+        NotDescribedError: if there is none, or it does not compute what the model does.
     """
     loaded = model.loaded
     dtype = torch.bfloat16 if loaded.precision == "bf16" else next(loaded.module.parameters()).dtype
@@ -33,10 +33,10 @@ def open_decoder(model: ReadoutModel, adapter: str | None) -> Decoder:
 
 def _describe(model: ReadoutModel, adapter: str | None, dtype: torch.dtype) -> Decoder:
     if any(map(is_watched, model.module.modules())):
-        raise UnknownFamily("somebody watches the calls of its modules")
+        raise NotDescribedError("somebody watches the calls of its modules")
     updates = {} if adapter is None else model.adapters[adapter].low_rank_updates()
     if updates is None:
-        raise UnknownFamily("its adapter is more than low-rank updates")
+        raise NotDescribedError("its adapter is more than low-rank updates")
     tensors = {name.replace(".base_layer.", "."): parameter for name, parameter in model.module.named_parameters()}
     return describe(Source(model.module.config, tensors, dtype, updates))
 
@@ -44,15 +44,11 @@ def _describe(model: ReadoutModel, adapter: str | None, dtype: torch.dtype) -> D
 @torch.no_grad()
 def _check(model: ReadoutModel, adapter: str | None, decoder: Decoder) -> None:
     """Read two short sequences both ways."""
-    layout = PackedLayout(probe_batch(model.loaded), model.loaded.device)
-    with model.reading(adapter, ATTENTION_NAME, autocast=False):
-        ordinary = model.module.base_model(
-            input_ids=layout.input_ids,
-            position_ids=layout.position_ids,
-            use_cache=False,
-            attend=PackedAttention(layout.plan),
-        ).last_hidden_state[0]
-    own = decoder(layout.input_ids[0], layout.position_ids[0], PackedAttention(layout.plan))
+    batch = probe_batch(model.loaded)
+    layout = PackedLayout(batch, model.loaded.device)
+    with model.reading(adapter, autocast=False):
+        ordinary = model.hidden_states(batch)
+    own = layout.gather(decoder(layout.input_ids[0], layout.position_ids[0], PackedAttention(layout.plan))[None])
     worst = float((own - ordinary).abs().max() / ordinary.abs().max())
     if not worst < _TOLERANCE:
-        raise UnknownFamily(f"its decoder differs from the model by {worst:.0e}")
+        raise NotDescribedError(f"its decoder differs from the model by {worst:.0e}")
