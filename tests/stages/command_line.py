@@ -202,6 +202,15 @@ def leftovers(run: Path) -> list[str]:
     return [str(path.relative_to(run)) for path in run.rglob(".*") if path.name != ".lock"]
 
 
+def require_equal_runs(run: Path, uninterrupted: Path) -> dict[str, bytes]:
+    """Make sure that a run has the bytes of another, and nothing half-written; returns its reproducible files."""
+    found, expected = reproducible_files(run), reproducible_files(uninterrupted)
+    assert [name for name in expected if found.get(name) != expected[name]] == []
+    assert set(found) == set(expected)
+    assert leftovers(run) == []
+    return found
+
+
 def seal_again(run: Path) -> None:
     """Make a run's adapter, which was tampered with, one that the run wrote itself."""
     seal(run / "adapter")

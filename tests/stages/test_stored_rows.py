@@ -13,12 +13,12 @@ from command_line import (
     done,
     json_lines,
     label_rows,
-    leftovers,
     luthier,
     manifest,
     page_text,
     refused,
     reproducible_files,
+    require_equal_runs,
     write_rows,
 )
 from interrupting import Forks
@@ -71,10 +71,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(streamed: Path, files: Path, m
     finally:
         forks.close()
     assert "Going on after step 2 of" in done("resume", "run").said
-    found, expected = reproducible_files(place / "run"), reproducible_files(streamed)
-    assert [name for name in expected if found.get(name) != expected[name]] == []
-    assert set(found) == set(expected)
-    assert leftovers(place / "run") == []
+    require_equal_runs(place / "run", streamed)
 
 
 def test_other_verbs_know_what_was_learned(streamed: Path, place: Path) -> None:

@@ -17,12 +17,13 @@ from luthier.data import read_examples, row_parts
 from luthier.data.cached import cached
 from luthier.data.formats import pieces
 from luthier.data.held_out import HeldOutRows
+from luthier.data.mapping import PartName
 from luthier.data.options import ReadOptions
 from luthier.data.overlap import remove_overlap
 from luthier.data.render import Renderer
 from luthier.data.rendered_store import RenderedStore, open_rendered
 from luthier.data.row_parts import divide_rows
-from luthier.data.row_store import RowStore, is_large, open_rows, stored_dataset
+from luthier.data.row_store import RowStore, StoredExamples, is_large, open_rows, stored_dataset
 from luthier.testing.tiny import byte_tokenizer
 from luthier.training.source import InMemory
 
@@ -100,8 +101,9 @@ def test_a_folder_comes_in_parts(tmp_path: Path) -> None:
     memory, store = read_examples(folder), open_rows(folder)
     assert (store.digest, store.description) == (memory.digest, memory.description)
     parts = divide_rows(store)
-    for name in ("tune", "choose", "confirm"):
-        assert [e.id for e in parts[name]] == [e.id for e in memory.examples if memory.given[e.id] == name]  # type: ignore[literal-required]
+    names: tuple[PartName, ...] = ("tune", "choose", "confirm")
+    for name in names:
+        assert [e.id for e in parts[name]] == [e.id for e in memory.examples if memory.given[e.id] == name]
 
 
 def test_a_column_split_of_a_file_in_order_is_seen(tmp_path: Path) -> None:
@@ -240,7 +242,8 @@ def test_memory_does_not_grow_with_the_rows(
         file = write(tmp_path / f"{count}.jsonl", values)
         tracemalloc.start()
         parts = divide_rows(open_rows(file))
-        found = open_rendered(parts.tune, Renderer(renderer.tokenizer, 2048))  # type: ignore[arg-type]
+        assert isinstance(parts.tune, StoredExamples)
+        found = open_rendered(parts.tune, Renderer(renderer.tokenizer, 2048))
         assert len(found) > count / 2
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
