@@ -32,16 +32,17 @@ def _ctrl_c_counts() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _records_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Remember digests, retention and tokens in a folder of the test run, not in the user's cache."""
+    """Remember digests, retention, tokens and opened models in a folder of the test run, not in the user's cache."""
     from luthier.data import store
     from luthier.evaluation.retention import base
+    from luthier.generation.quick import kept
     from luthier.models import weights
 
     def folder() -> Path:
         return Path(os.environ.get("LUTHIER_CACHE") or tmp_path_factory.getbasetemp() / "cache")
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (base, weights, store):
+        for module in (base, kept, weights, store):
             patch.setattr(module, "cache_folder", folder)
         yield
 

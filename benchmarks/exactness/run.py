@@ -44,6 +44,7 @@ from luthier.data.render import Rendered, Renderer
 from luthier.data.sources import read_examples
 from luthier.data.splits import Parts, split
 from luthier.generation.engine import BatchEngine
+from luthier.generation.readers import ModelReader
 from luthier.generation.scoring import Options, scoring_batch
 from luthier.generation.sequences import Turns
 from luthier.models.load import load_model
@@ -101,7 +102,7 @@ def renderer(model: LoadedModel) -> Renderer:
 
 
 def rendered(model: LoadedModel, count: int) -> list[Rendered]:
-    return renderer(model).render_all(parts().tune[:count])
+    return [renderer(model).render(e) for e in parts().tune[:count]]
 
 
 def rows_of(some: Sequence[Rendered]) -> list[Row]:
@@ -334,7 +335,7 @@ def plainly(name: str, request: dict[str, Any]) -> tuple[list[dict[str, Any]], d
 def saved_adapter() -> dict[str, Any]:
     """Logits of the saved adapter, loaded with PeftModel.from_pretrained, against Luthier's own."""
     model, readout = tuned()
-    probes = [r.tokens.tolist() for r in renderer(model).render_all(parts().choose[:8])]
+    probes = [renderer(model).render(e).tokens.tolist() for e in parts().choose[:8]]
     _, plain = plainly("logits", {"adapter": str(ADAPTER), "probes": probes, "prompts": [], "stop_ids": [model.pad_id]})
     differences, same, positions = [], 0, 0
     for index, ids in enumerate(probes):
@@ -376,7 +377,7 @@ def greedy() -> dict[str, Any]:
     stops = sorted(write.template.stop_ids)
     found = {}
     for name, adapter in (("adapter", "default"), ("base", None)):
-        batched = BatchEngine(readout, adapter, Turns(frozenset(stops), lambda ids: ""), record_gaps=True)
+        batched = BatchEngine(ModelReader(readout, adapter), Turns(frozenset(stops), lambda ids: ""), record_gaps=True)
         began = time.monotonic()
         jobs = batched.generate(prompts, [Decoding(LIMIT)] * len(prompts))
         own_seconds = time.monotonic() - began

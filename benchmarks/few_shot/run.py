@@ -41,8 +41,9 @@ from luthier.data.tasks import Task, guess_task
 from luthier.generation.drive import drive
 from luthier.generation.engine import BatchEngine
 from luthier.generation.local import LocalModel, open_local
+from luthier.generation.readers import ModelReader
 from luthier.generation.sequences import Turns
-from luthier.models.cost import forget_peak_memory, peak_memory_bytes, release_memory
+from luthier.models.memory import forget_peak_memory, peak_memory_bytes, release_memory
 from luthier.models.source import DEFAULT_MODEL, find_model
 from luthier.prompting.asking import Known
 from luthier.prompting.format_instruction import format_instruction
@@ -290,7 +291,7 @@ def compared_texts(case: Case, own: Measured, plain: Measured) -> dict[str, Any]
     if differing:  # once more, with the gaps recorded: the same prompts together give the same bits
         prompts = [case.local.renderer.prompt_ids(turns) for turns in case.conversations]
         turns = Turns(case.local.renderer.template.stop_ids, lambda ids: "")
-        engine = BatchEngine(case.local.model, None, turns, record_gaps=True)
+        engine = BatchEngine(ModelReader(case.local.model, None), turns, record_gaps=True)
         jobs = engine.generate(prompts, [Decoding(max_tokens=MAX_TOKENS)] * len(prompts))
         for i in differing:
             ours, theirs = jobs[i].tokens, plain.answers[i].tokens

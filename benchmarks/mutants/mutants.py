@@ -120,9 +120,9 @@ MUTANTS = (
     Mutant(
         "stop_at_padding",
         "Answers do not stop at the end of their turn: they run on until they are cut, or to a padding token.",
-        "src/luthier/generation/local.py",
-        "Turns(stop_ids, self._text, grammars)",
-        "Turns(frozenset({renderer.tokenizer.pad_token_id}), self._text, grammars)",
+        "src/luthier/generation/writer.py",
+        "Turns(stop_ids, self._text, Grammars(",
+        "Turns(frozenset({renderer.tokenizer.pad_token_id}), self._text, Grammars(",
         (f"{_UNIT}/generation/test_local_completions.py::test_an_answer_ends_at_its_end_of_turn_and_not_at_padding",),
     ),
     Mutant(

@@ -1,6 +1,6 @@
 """Tuning on raw text: medical abstracts and Shakespeare, LoRA and full tuning, before and after on unseen documents.
 
-    python benchmarks/raw_text/run.py --data DATA                     # resumable; up to 8 minutes a run on 2 idle cores
+    python benchmarks/raw_text/run.py --data DATA                     # resumable; about 10 minutes a run on 2 cores
     python benchmarks/raw_text/run.py --data DATA --only lm_medical   # one corpus
     python benchmarks/raw_text/run.py --data DATA --try 8             # a trial on 8 documents; nothing is kept
     python benchmarks/raw_text/run.py --report                        # only RESULTS.md, from the results that are there
@@ -35,7 +35,7 @@ from luthier.evaluation.retention import Forgetting
 from luthier.evaluation.statistics import Scores
 
 CORPORA = ("lm_medical", "lm_shakespeare")
-DOCUMENTS = {"train": 200, "validation": 30, "test": 43}
+DOCUMENTS = {"train": 100, "validation": 30, "test": 43}
 METHODS = {"lora": [], "full": ["adapter.method=full"]}
 SETTINGS = ["--objective", "causal_lm", "training.epochs=2"]
 SEED = 0

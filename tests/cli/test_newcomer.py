@@ -13,8 +13,8 @@ from command_line import SETTINGS, done, luthier, refused
 
 from luthier import __version__
 
-VERBS = ("adapt", "tune", "evaluate", "compare", "chat", "data", "answer", "resume", "runs", "merge", "list", "env",
-         "demo")  # fmt: skip
+VERBS = ("adapt", "tune", "evaluate", "compare", "chat", "data", "answer", "resume", "runs", "merge", "list",
+         "bench", "env", "demo")  # fmt: skip
 
 
 def test_help_shows_all_verbs_the_daily_ones_first() -> None:
@@ -105,6 +105,7 @@ def test_data_goes_to_stdout_and_progress_to_stderr(files: Path, model: Path, pl
         ("data", "preview", rows, "-m", model, "-n", "1"),
         ("runs",),
         ("list", "metrics"),
+        ("bench", model, "--only", "lora"),
         ("env",),
     ]
     for call in calls:
@@ -135,9 +136,9 @@ def test_progress_of_a_candidate_bears_its_title() -> None:
     seen: list[str] = []
 
     class Heard(SilentListener):
-        def track(self, description: str, total: float | None, unit: str = "") -> object:  # type: ignore[override]
+        def track(self, description: str, total: float | None, unit: str = "", done: float = 0) -> object:  # type: ignore[override]
             seen.append(description)
-            return super().track(description, total, unit)
+            return super().track(description, total, unit, done)
 
     with ProgressOf("told the format", Heard()).track("answering (choose)", 3):
         pass

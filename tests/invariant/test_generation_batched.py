@@ -13,6 +13,7 @@ from measuring import PACKING
 from luthier.core.types import Decoding
 from luthier.generation.engine import BatchEngine
 from luthier.generation.ordinary import OrdinaryEngine
+from luthier.generation.readers import ModelReader
 from luthier.generation.sequences import Generation, Turns
 from luthier.models.readout_model import ReadoutModel
 from luthier.models.readouts import NextTokenHits
@@ -36,7 +37,7 @@ def turns(stops: frozenset[int] = STOPS) -> Turns:
 
 
 def engine(model: Any, batch: int = 32, stops: frozenset[int] = STOPS) -> BatchEngine:
-    return BatchEngine(ReadoutModel(model), None, turns(stops), batch, record_gaps=True)
+    return BatchEngine(ModelReader(ReadoutModel(model), None), turns(stops), batch, record_gaps=True)
 
 
 def near_ties(found: Sequence[Generation], wanted: Sequence[Generation]) -> int:

@@ -19,6 +19,7 @@ from luthier.adapters import ADAPTERS
 from luthier.core.types import Decoding
 from luthier.generation import sampling
 from luthier.generation.engine import BatchEngine
+from luthier.generation.readers import ModelReader
 from luthier.generation.sequences import Turns
 from luthier.models.readout_model import ReadoutModel, Work
 from luthier.models.readouts import TokenLogps
@@ -82,7 +83,7 @@ def test_batched_answers_are_those_of_generate_one_at_a_time(
         )
         best = [step[0].topk(2).values for step in out.logits]
         answers.append({"tokens": out.sequences[0, len(prompt) :].tolist(), "gaps": [float(b[0] - b[1]) for b in best]})
-    engine = BatchEngine(ReadoutModel(tiny(family)), None, TURNS, slots=20, record_gaps=True)
+    engine = BatchEngine(ModelReader(ReadoutModel(tiny(family)), None), TURNS, slots=20, record_gaps=True)
     compare(engine.generate(prompts, [Decoding(6)] * 64), answers)
 
 
@@ -101,7 +102,9 @@ def test_a_saved_adapter_answers_alike_in_a_plain_script(
 
     prompts, probes = ragged(64), ragged(70)[64:]
     readout.eval()
-    jobs = BatchEngine(readout, "default", TURNS, slots=20, record_gaps=True).generate(prompts, [Decoding(LIMIT)] * 64)
+    jobs = BatchEngine(ModelReader(readout, "default"), TURNS, slots=20, record_gaps=True).generate(
+        prompts, [Decoding(LIMIT)] * 64
+    )
     answers, logits = plainly(
         tmp_path,
         {

@@ -19,6 +19,7 @@ from luthier.generation.engine import BatchEngine
 from luthier.generation.lean import NotDescribedError, open_decoder
 from luthier.generation.lean import opening as opening_module
 from luthier.generation.local import LocalModel
+from luthier.generation.readers import ModelReader
 from luthier.generation.sequences import Turns
 from luthier.models.attention import PackedAttention
 from luthier.models.load import load_model, probe_batch
@@ -91,9 +92,9 @@ def test_answers_are_those_of_the_ordinary_forward(
     model = with_adapter(tiny(family))
 
     def answers() -> tuple[list[list[int]], str]:
-        engine = BatchEngine(model, "default", TURNS)
-        jobs = engine.generate(PROMPTS, [Decoding(max_tokens=6)] * len(PROMPTS))
-        return [job.tokens for job in jobs], engine.why_ordinary
+        reader = ModelReader(model, "default")
+        jobs = BatchEngine(reader, TURNS).generate(PROMPTS, [Decoding(max_tokens=6)] * len(PROMPTS))
+        return [job.tokens for job in jobs], reader.why_ordinary
 
     own, why = answers()
     assert (why == "") == (family in DESCRIBED)
@@ -162,11 +163,12 @@ def test_an_adapter_that_is_more_than_low_rank_takes_the_ordinary_forward(tiny_f
 def test_a_module_that_is_watched_is_called(tiny_folder: Callable[..., Path]) -> None:
     """Each batch looks anew: whoever begins to watch after the first one is heard, and forgotten when he has gone."""
     model = ReadoutModel(load_model(find_model(str(tiny_folder("llama"))), precision="fp32"))
-    engine, calls = BatchEngine(model, None, TURNS), list[int]()
+    reader, calls = ModelReader(model, None), list[int]()
+    engine = BatchEngine(reader, TURNS)
 
     def answer() -> str:
         engine.generate(PROMPTS[:1], [Decoding(max_tokens=1)])
-        return engine.why_ordinary
+        return reader.why_ordinary
 
     assert answer() == ""
     handle = model.module.model.layers[1].register_forward_hook(lambda *_: calls.append(1))
@@ -179,7 +181,7 @@ def test_a_module_that_is_watched_is_called(tiny_folder: Callable[..., Path]) ->
 
 def test_weights_that_were_trained_on_are_read_anew(tiny_folder: Callable[..., Path]) -> None:
     model = ReadoutModel(load_model(find_model(str(tiny_folder("llama"))), precision="fp32"))
-    engine = BatchEngine(model, None, TURNS)
+    engine = BatchEngine(ModelReader(model, None), TURNS)
     before = engine.generate(PROMPTS[:1], [Decoding(max_tokens=6)])[0].tokens
     with torch.no_grad():
         for parameter in model.module.parameters():

@@ -129,17 +129,18 @@ def test_13_a_leak_between_packed_sequences_is_found_at_load(model: Path, monkey
     honest = load_model(find_model(str(model)), precision="fp32")
     assert honest.packs
 
-    def leaking(tensor: Any, ranges: Any) -> Any:
-        return tensor[:, : ranges[-1][1]]
+    def leaking(pieces: Any, path: Any) -> Any:
+        return torch.cat(pieces[: path[-1] + 1], dim=1)
 
-    monkeypatch.setattr(attention, "_take", leaking)
-    monkeypatch.setattr(attention, "_allowed", lambda queries, keys, window: torch.ones(len(queries), len(keys)).bool())
-    original = attention.attend_path
+    class SeesAll(attention.Sight):
+        def is_causal(self, window: int | None) -> bool:
+            return False
 
-    def attend(query: Any, key: Any, value: Any, query_positions: Any, key_positions: Any, options: Any) -> Any:
-        return original(query, key, value, query_positions, torch.zeros(key.shape[1]), options)
+        def _allowed(self, window: int | None) -> torch.Tensor:
+            return torch.ones(len(self._queries), len(self._keys)).bool()
 
-    monkeypatch.setattr(attention, "attend_path", attend)
+    monkeypatch.setattr(attention, "_along", leaking)
+    monkeypatch.setattr(attention, "Sight", SeesAll)
     found = load_model(find_model(str(model)), precision="fp32")
     assert not found.packs
     assert re.search("packed and separate sequences differ by .* nats", found.why_rows)

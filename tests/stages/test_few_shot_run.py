@@ -126,9 +126,9 @@ def test_a_winner_with_an_instruction_and_a_constraint_is_chatted_with_by_both(
     run = prompted(files / "labels.csv", model, tmp_path / "told", tell_format=True)
     RunDirectory(run).update(answering=_with_choices(manifest(run)["answering"]))
     monkeypatch.setattr(LocalModel, "stream", lambda self, request: (asked.append(request), iter(["x"]))[1])
-    opened, limit = open_chat(str(run), precision="fp32")
-    list(opened.stream(Request(user("late parcel"))))
-    assert limit == 12
+    chat = open_chat(str(run), precision="fp32")
+    list(chat.model.stream(Request(user("late parcel"))))
+    assert chat.limit == 12
     assert asked[0].messages[0].content.endswith(".\n\nlate parcel")
     assert asked[0].decoding.constraint is not None
     assert asked[0].decoding.constraint.choices == ("billing", "other")

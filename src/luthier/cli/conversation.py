@@ -26,8 +26,8 @@ def talk(
     """
     from luthier.evaluation.opening import open_chat
 
-    model, limit = open_chat(what, precision=precision, listener=listener)
-    decoding = Decoding(max_tokens or limit, temperature)
+    chat = open_chat(what, precision=precision, listener=listener)
+    decoding = Decoding(max_tokens or chat.limit, temperature)
     interactive = source.isatty()
     if interactive:
         alone = "The conversation so far is sent along" if remember else "Each question stands alone"
@@ -39,7 +39,7 @@ def talk(
         turn = Message("user", question)
         pieces: list[str] = []
         try:
-            for piece in model.stream(Request((*said, turn) if remember else (turn,), decoding)):
+            for piece in chat.model.stream(Request((*said, turn) if remember else (turn,), decoding)):
                 pieces.append(piece)
                 screen.write(piece)
                 screen.flush()
@@ -50,6 +50,7 @@ def talk(
         screen.write("\n")
         if pieces:
             said += [turn, Message("assistant", "".join(pieces))]
+    chat.close()
     return [message.to_json() for message in said]
 
 

@@ -9,6 +9,7 @@ import typer
 from luthier.cli import (
     adapt,
     answer,
+    bench,
     chat,
     compare,
     data,
@@ -52,6 +53,7 @@ app.command("runs", rich_help_panel=_FURTHER, epilog=runs.EXAMPLES)(runs.runs)
 app.command("show", rich_help_panel=_FURTHER, epilog=show.EXAMPLES)(show.show)
 app.command("merge", rich_help_panel=_FURTHER, epilog=merge.EXAMPLES)(merge.merge)
 app.command("list", rich_help_panel=_FURTHER, epilog=listing.EXAMPLES)(listing.list_)
+app.command("bench", rich_help_panel=_FURTHER, epilog=bench.EXAMPLES)(bench.bench)
 app.command("env", rich_help_panel=_FURTHER)(env.env)
 app.command("demo", rich_help_panel=_FURTHER)(demo.demo)
 

@@ -35,8 +35,8 @@ class Listener(Protocol):
         """Report a block of `luthier.reporting.blocks`."""
         ...
 
-    def track(self, description: str, total: float | None, unit: str = "") -> Tracker:
-        """Start a progress bar."""
+    def track(self, description: str, total: float | None, unit: str = "", done: float = 0) -> Tracker:
+        """Start a progress bar; what an earlier run has `done` says nothing about the time left."""
         ...
 
 
@@ -67,7 +67,7 @@ class SilentListener:
     def show(self, block: Any) -> None:
         """Do nothing."""
 
-    def track(self, description: str, total: float | None, unit: str = "") -> Tracker:
+    def track(self, description: str, total: float | None, unit: str = "", done: float = 0) -> Tracker:
         """Return a progress bar that nobody sees."""
         return SilentTracker()
 
@@ -84,6 +84,6 @@ class OnlyProgress:
     def show(self, block: Any) -> None:
         """Do nothing."""
 
-    def track(self, description: str, total: float | None, unit: str = "") -> Tracker:
+    def track(self, description: str, total: float | None, unit: str = "", done: float = 0) -> Tracker:
         """Start a progress bar."""
-        return self._listener.track(description, total, unit)
+        return self._listener.track(description, total, unit, done)

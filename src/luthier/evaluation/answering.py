@@ -35,8 +35,8 @@ def collect_answers(answerer: Answerer, examples: Sequence[Example], run: RunDir
     _require_same_answerer(answerer, run, name)
     done = _whole_waves(run, file, examples)
     if len(done) < len(examples):
-        with run.listener.track(f"answering ({name.replace('_', ' ')})", len(examples), "rows") as progress:
-            progress.advance(len(done))
+        title = f"answering ({name.replace('_', ' ')})"
+        with run.listener.track(title, len(examples), "rows", done=len(done)) as progress:
             for start in range(len(done), len(examples), WAVE):
                 run.check_stop()
                 wave = examples[start : start + WAVE]

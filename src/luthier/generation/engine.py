@@ -17,11 +17,9 @@ from torch import Tensor
 
 from luthier.core.types import Decoding
 from luthier.generation.kv import DecodeStep, KeyValueCache, Prefill, Prefix, Reading
-from luthier.generation.lean import Decoder, NotDescribedError, open_decoder
+from luthier.generation.readers import Reader
 from luthier.generation.sequences import EngineTimes, Generation, Turns
-from luthier.models.attention import ATTENTION_NAME, Attend
 from luthier.models.cost import CACHED_POSITIONS
-from luthier.models.readout_model import ReadoutModel
 from luthier.segments.prefixes import share_prefixes
 
 _SLOTS = 96
@@ -70,24 +68,17 @@ class BatchEngine:
     """Generates for many prompts.
 
     Args:
-        model: The module whose backbone is called.
-        adapter: The adapter that is on.
+        reader: What rows of tokens are read with.
         turns: How turns begin and end.
         slots: Sequences decoded together.
         record_gaps: Keep the difference of the two highest logits at each token, to find near-ties.
     """
 
-    def __init__(
-        self, model: ReadoutModel, adapter: str | None, turns: Turns, slots: int = _SLOTS, record_gaps: bool = False
-    ) -> None:
-        self._model = model
-        self._adapter = adapter
+    def __init__(self, reader: Reader, turns: Turns, slots: int = _SLOTS, record_gaps: bool = False) -> None:
+        self.reader = reader
         self._turns = turns
         self._slots = slots
         self._record_gaps = record_gaps
-        self._decoder: Decoder | None = None
-        self.why_ordinary = ""
-        """Why the model's own forward is called, if it is."""
         self.times = EngineTimes()
 
     def generate(
@@ -99,7 +90,7 @@ class BatchEngine:
         """Generate for all prompts, in their order; `progress` is told after each step how many have ended."""
         pairs = zip(prompts, decodings, strict=True)
         jobs = [self._turns.begin(prompt, decoding, i) for i, (prompt, decoding) in enumerate(pairs)]
-        self._open()
+        self.reader.open()
         for cohort in _cohorts(_plant(jobs)):
             for ended in self._steps(cohort):
                 progress(ended)
@@ -108,16 +99,9 @@ class BatchEngine:
     def stream(self, prompt: Sequence[int], decoding: Decoding) -> Iterator[Generation]:
         """Generate for one prompt, yielding the growing sequence after each token."""
         job = self._turns.begin(prompt, decoding, 0)
-        self._open()
+        self.reader.open()
         for _ in self._steps(_plant([job])):
             yield job
-
-    def _open(self) -> None:
-        """Take up the weights as they are now: they may have been trained since."""
-        try:
-            self._decoder, self.why_ordinary = open_decoder(self._model, self._adapter), ""
-        except NotDescribedError as reason:
-            self._decoder, self.why_ordinary = None, str(reason)
 
     @torch.no_grad()
     def _steps(self, cohort: Sequence[_Sequence]) -> Iterator[int]:
@@ -137,7 +121,7 @@ class BatchEngine:
                 if not waiting and len(idle) > _IDLE_SHARE * len(rows):
                     rows = [row for row in rows if row is not None and row.active]
                     busy = [slot for slot in range(slots) if slot not in set(idle)]
-                    cache.keep(torch.tensor(busy, device=self._model.loaded.device))
+                    cache.keep(torch.tensor(busy, device=self.reader.device))
                     slots = len(rows)
                 moved = self._decode(rows, cache)
                 self.times.decode_tokens += len(moved)
@@ -151,7 +135,7 @@ class BatchEngine:
         self, waiting: deque[_Sequence], idle: Sequence[int], rows: list[_Sequence | None], cache: KeyValueCache
     ) -> list[_Sequence]:
         """Read waiting prompts into idle slots, with the prefixes they need that were not read yet, as one row."""
-        device = self._model.loaded.device
+        device = self.reader.device
         readings: list[Reading] = []
         ids: list[int] = []
         places: list[int] = []
@@ -185,18 +169,18 @@ class BatchEngine:
         ends = torch.tensor([r.end - 1 for r in readings if isinstance(r.into, int)], device=device)
         positions = torch.tensor(places, device=device)
         attend = Prefill(readings, positions, cache)
-        self._advance(admitted, self._logits(torch.tensor(ids, device=device), positions, attend, ends))
+        self._advance(admitted, self.reader.logits(torch.tensor(ids, device=device), positions, attend, ends))
         return admitted
 
     def _decode(self, rows: Sequence[_Sequence | None], cache: KeyValueCache) -> list[_Sequence]:
         """Compute one token a row; a slot whose sequence has ended repeats its last token until it is used again."""
-        device = self._model.loaded.device
+        device = self.reader.device
         last = torch.tensor([row.job.tokens[-1] if row else 0 for row in rows], device=device)
         positions = torch.tensor([row.job.position if row else 0 for row in rows], device=device)
         skips = torch.tensor([row.skip if row else 0 for row in rows], device=device)
         active = [slot for slot, row in enumerate(rows) if row is not None and row.active]
         attend = DecodeStep(cache, positions, skips, self._apart(rows))
-        logits = self._logits(last, positions, attend, None)
+        logits = self.reader.logits(last, positions, attend, None)
         moved = [row for row in rows if row is not None and row.active]
         self._advance(moved, logits if len(active) == len(rows) else logits[active])
         return moved
@@ -207,7 +191,7 @@ class BatchEngine:
         for slot, row in enumerate(rows):
             for prefix in row.apart if row is not None and row.active else ():
                 below.setdefault(prefix, []).append(slot)
-        device = self._model.loaded.device
+        device = self.reader.device
         return [
             (prefix, None if len(slots) == len(rows) else torch.tensor(slots, device=device))
             for prefix, slots in below.items()
@@ -220,16 +204,6 @@ class BatchEngine:
             for sequence, gap in zip(sequences, (top[:, 0] - top[:, 1]).tolist(), strict=True):
                 sequence.job.gap.append(gap)
         self._turns.advance([sequence.job for sequence in sequences], logits)
-
-    def _logits(self, ids: Tensor, positions: Tensor, attend: Attend, read_at: Tensor | None) -> Tensor:
-        """Return the logits `[n, V]` of a row of tokens, at the places `read_at` or at all."""
-        with self._model.reading(self._adapter, ATTENTION_NAME):
-            if self._decoder is not None:
-                return self._model.loaded.output(self._decoder(ids, positions, attend, read_at))
-            hidden = self._model.module.base_model(
-                input_ids=ids[None], position_ids=positions[None], use_cache=False, attend=attend
-            ).last_hidden_state[0]
-            return self._model.loaded.output(hidden if read_at is None else hidden[read_at])
 
 
 def _plant(jobs: Sequence[Generation]) -> list[_Sequence]:

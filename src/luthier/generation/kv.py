@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from luthier.models.attention import AttentionOptions, attend_path
+from luthier.models.attention import AttentionOptions, Sight, attend_path
 
 
 @dataclass(eq=False)
@@ -124,25 +124,20 @@ class Prefill:
     """
 
     def __init__(self, readings: Sequence[Reading], positions: Tensor, cache: KeyValueCache) -> None:
-        self._readings = readings
-        self._positions = positions
+        self._readings = [(reading, _sight(positions[reading.begin : reading.end])) for reading in readings]
         self._cache = cache
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions) -> Tensor:
         """Attend, and store; see `Attend`."""
         outputs = []
-        for reading in self._readings:
+        for reading, sight in self._readings:
             row = slice(reading.begin, reading.end)
             keys, values = key[0, :, row], value[0, :, row]
-            positions = self._positions[row]
             past_keys = [prefix.keys[options.layer] for prefix in reading.path]
             past_values = [prefix.values[options.layer] for prefix in reading.path]
             whole_keys = torch.cat([*past_keys, keys], 1) if past_keys else keys
             whole_values = torch.cat([*past_values, values], 1) if past_values else values
-            seen = positions
-            if past_keys:
-                seen = torch.arange(int(positions[0]) + len(positions), device=positions.device)
-            outputs.append(attend_path(query[0, :, row], whole_keys, whole_values, positions, seen, options))
+            outputs.append(attend_path(query[0, :, row], whole_keys, whole_values, sight, options))
             if isinstance(reading.into, Prefix):
                 reading.into.keys[options.layer] = keys.clone()  # a view would hold the whole row
                 reading.into.values[options.layer] = values.clone()
@@ -156,6 +151,11 @@ class Prefill:
         skip = apart[-1].end if apart else 0
         for tail, whole in zip(tails, (keys, values), strict=True):
             tail[slot, :, : whole.shape[1] - skip] = whole[:, skip:]
+
+
+def _sight(positions: Tensor) -> Sight:
+    """What a run of tokens sees: itself, and all that stands before it."""
+    return Sight(positions, torch.arange(int(positions[-1]) + 1, device=positions.device))
 
 
 class DecodeStep:

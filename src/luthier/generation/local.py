@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from luthier.core.types import Completion, Request, Usage
 from luthier.data.render import Renderer
 from luthier.generation.engine import BatchEngine
 from luthier.generation.ordinary import OrdinaryEngine
+from luthier.generation.readers import ModelReader
 from luthier.generation.scoring import Options, score
-from luthier.generation.sequences import Generation, Turns
-from luthier.generation.structured import Grammars
+from luthier.generation.sequences import Turns
+from luthier.generation.writer import Engine, Writer
 from luthier.models.load import load_model
 from luthier.models.loaded import LoadedModel
 from luthier.models.readout_model import ReadoutModel
@@ -24,7 +25,7 @@ from luthier.models.source import ModelSource
 from luthier.models.weights import check_adapter_base
 
 
-class LocalModel:
+class LocalModel(Writer):
     """Completes requests with a model in this process.
 
     Args:
@@ -36,15 +37,16 @@ class LocalModel:
 
     def __init__(self, model: ReadoutModel, renderer: Renderer, adapter: str | None, adapter_digest: str = "") -> None:
         self.model = model
-        self.renderer = renderer
         self.adapter = adapter
         self.identity = model.loaded.identity(adapter_digest)
-        # The batch engine goes through the described output layer: only where that is the model's own.
-        engine = BatchEngine if model.loaded.packs and model.loaded.output.verified else OrdinaryEngine
-        stop_ids = renderer.template.stop_ids
-        grammars = Grammars(renderer.tokenizer, model.loaded.facts.vocabulary, stop_ids)
-        self.engine = engine(model, adapter, Turns(stop_ids, self._text, grammars))
-        self.progress: Callable[[int], None] = lambda n: None
+        self._reader = ModelReader(model, adapter)
+        super().__init__(renderer, model.loaded.facts.vocabulary, self._engine)
+
+    def _engine(self, turns: Turns) -> Engine:
+        """The batch engine goes through the described output layer: only where that is the model's own."""
+        if self.loaded.packs and self.loaded.output.verified:
+            return BatchEngine(self._reader, turns)
+        return OrdinaryEngine(self.model, self.adapter, turns)
 
     @property
     def loaded(self) -> LoadedModel:
@@ -56,75 +58,38 @@ class LocalModel:
         """How it reads and writes, for people to read; with the reason, where that is not the quickest way."""
         if not self.loaded.packs:
             return f"rows: {self.loaded.why_rows}"
-        why = getattr(self.engine, "why_ordinary", "")
+        why = self._reader.why_ordinary
         return f"{self.model.layout}, written by the ordinary forward: {why}" if why else self.model.layout
+
+    @property
+    def writes_with_its_decoder(self) -> bool:
+        """Whether generation goes through a decoder that was seen to compute what the model does."""
+        return self._reader.decoder is not None
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Complete all requests, in their order: those with continuations are scored, the others generated."""
         self.model.module.eval()
-        completions: dict[int, Completion] = {}
-        to_score: dict[int, Options] = {}
-        prompts: dict[int, list[int]] = {}
-        for i, request in enumerate(requests):
-            try:
-                if request.continuations:
-                    to_score[i] = self._options(request)
-                else:
-                    prompts[i] = self._prompt(request)
-            except LuthierError as error:
-                completions[i] = Completion(str(error), "failed")
-        start = time.monotonic()
-        jobs = self.engine.generate(list(prompts.values()), [requests[i].decoding for i in prompts], self.progress)
-        share = (time.monotonic() - start) / max(1, len(jobs))
-        for i, job in zip(prompts, jobs, strict=True):
-            completions[i] = self._completion(job, share)
-        start = time.monotonic()
-        scores = score(self.model, self.adapter, list(to_score.values()))
-        share = (time.monotonic() - start) / max(1, len(scores))
-        for i, logps in zip(to_score, scores, strict=True):
-            completions[i] = _scored(requests[i], to_score[i], logps, share)
-        return [completions[i] for i in range(len(requests))]
+        return super().complete(requests)
 
     def stream(self, request: Request) -> Iterator[str]:
         """Yield the pieces of one text as they come; a piece never ends inside a character."""
         self.model.module.eval()
-        shown = ""
-        for job in self.engine.stream(self._prompt(request), request.decoding):
-            text = self._completion(job, 0.0).text
-            if job.finish is None:
-                if text.endswith("\ufffd"):  # an unfinished multi-byte character
-                    continue
-                text = text[: len(text) - _begun(text, request.decoding.stop)]
-            yield text[len(shown) :]
-            shown = text
+        return super().stream(request)
 
-    def _prompt(self, request: Request) -> list[int]:
-        ids = self.renderer.prompt_ids(request.messages)
-        room = self.renderer.context - request.decoding.max_tokens
-        if len(ids) > room:
-            raise LuthierError(
-                f"The prompt has {len(ids)} tokens; with an answer of up to {request.decoding.max_tokens} the model "
-                f"takes {room}."
-            )
-        return ids
-
-    def _completion(self, job: Generation, seconds: float) -> Completion:
-        tokens = job.tokens
-        usage = Usage(1, len(job.prompt), job.cached_tokens, len(tokens), seconds)
-        if job.finish == "failed":
-            return Completion(job.problem, "failed", usage=usage)
-        if job.finish == "stop" and tokens[-1] in self.renderer.template.stop_ids:
-            tokens = tokens[:-1]
-        text = self._text(tokens)
-        for stop in job.decoding.stop:
-            text = text.split(stop, 1)[0]
-        return Completion(text, job.finish or "length", usage=usage)
-
-    def _text(self, tokens: Sequence[int]) -> str:
-        text: str = self.renderer.tokenizer.decode(
-            list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
+    def _score(self, asked: Mapping[int, Request]) -> dict[int, Completion]:
+        completions: dict[int, Completion] = {}
+        options: dict[int, Options] = {}
+        for i, request in asked.items():
+            try:
+                options[i] = self._options(request)
+            except LuthierError as error:
+                completions[i] = Completion(str(error), "failed")
+        start = time.monotonic()
+        scores = score(self.model, self.adapter, list(options.values()))
+        share = (time.monotonic() - start) / max(1, len(scores))
+        for i, logps in zip(options, scores, strict=True):
+            completions[i] = _scored(asked[i], options[i], logps, share)
+        return completions
 
     def _options(self, request: Request) -> Options:
         prompt = self.renderer.prompt_ids(request.messages)
@@ -145,11 +110,6 @@ def _scored(request: Request, options: Options, logps: tuple[float, ...], second
     tokens = sum(map(len, options.continuations))
     usage = Usage(calls=1, prompt_tokens=len(options.prompt), completion_tokens=tokens, seconds=seconds)
     return Completion(request.continuations[logps.index(max(logps))], "stop", logps, usage)
-
-
-def _begun(text: str, stops: Sequence[str]) -> int:
-    """Return the length of the end of a text that may become a stop string."""
-    return max((n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0)
 
 
 def open_local(source: ModelSource, *, precision: str = "auto", device: str = "auto") -> LocalModel:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -111,15 +112,20 @@ class Grammars:
     def _reading(self) -> LLTokenizer:
         """The vocabulary as llguidance reads it."""
         try:
-            from llguidance.hf import from_tokenizer
+            from llguidance import LLTokenizer
         except ImportError:
             raise LuthierError(
                 "Constrained decoding needs the package 'llguidance', which a full installation of Luthier contains. "
                 "Install it with: pip install llguidance"
             ) from None
+        backend = copy(getattr(self._tokenizer, "backend_tokenizer", None))
+        if backend is None:
+            raise self._unreadable("only fast tokenizers are supported")
+        backend.no_padding()
+        backend.no_truncation()
         width = max(self._vocabulary, len(self._tokenizer))  # logits may also be narrower than the tokenizer
         try:
-            reading = from_tokenizer(self._tokenizer, n_vocab=width, eos_token=sorted(self._stop_ids))
+            reading = LLTokenizer(backend.to_str(), n_vocab=width, eos_token=sorted(self._stop_ids))
         except ValueError as error:
             raise self._unreadable(_reason(str(error))) from None
         ids = reading.tokenize_str(_PROBE)

@@ -11,6 +11,7 @@ m keys of one span.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -89,56 +90,90 @@ def luthier_attention(
     return attend(query, key, value, options), None
 
 
+class Sight:
+    """Which keys along a path the queries of a segment see; made once, asked in every layer.
+
+    Positions strictly increase along a path, so "not later than the query" is all that causality needs; windows count
+    in positions too.
+
+    Args:
+        queries: `[n]` positions of the queries.
+        keys: `[m]` positions of the keys; the queries' own come last.
+    """
+
+    def __init__(self, queries: Tensor, keys: Tensor) -> None:
+        self._queries = queries
+        self._keys = keys
+        self._made: dict[tuple[int | None, torch.dtype], Tensor] = {}
+
+    def is_causal(self, window: int | None) -> bool:
+        """Whether every query sees all keys up to its own, and no other rule is needed."""
+        m = len(self._keys)
+        return len(self._queries) == m and (window is None or m <= window)
+
+    def allowed(self, window: int | None) -> Tensor:
+        """Return `[n, m]`, True where a query may see a key."""
+        return self._once(window, torch.bool, self._allowed)
+
+    def bias(self, window: int | None, dtype: torch.dtype) -> Tensor:
+        """Return `[n, m]` to add to scores: 0 where a query may see a key, else minus infinity."""
+        return self._once(window, dtype, lambda window: self._bias(window, dtype))
+
+    def _once(self, window: int | None, dtype: torch.dtype, make: Callable[[int | None], Tensor]) -> Tensor:
+        if (window, dtype) not in self._made:
+            self._made[window, dtype] = make(window)
+        return self._made[window, dtype]
+
+    def _allowed(self, window: int | None) -> Tensor:
+        distance = self._queries[:, None] - self._keys[None, :]
+        return distance >= 0 if window is None else (distance >= 0) & (distance < window)
+
+    def _bias(self, window: int | None, dtype: torch.dtype) -> Tensor:
+        allowed = self.allowed(window)
+        return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, float("-inf"))
+
+
 class PackedAttention:
-    """Attention within the spans of a packed row."""
+    """Attention within the spans of a packed row.
+
+    The row is split once a layer, not sliced once a span: the gradient of a split is one concatenation, that of each
+    slice a row of zeros.
+    """
 
     def __init__(self, plan: AttentionPlan) -> None:
-        self.plan = plan
         self.calls = 0
+        self._lengths = [end - start for start, end in (span.query for span in plan.spans)]
+        place = {span.query: index for index, span in enumerate(plan.spans)}
+        self._paths = [[place[part] for part in (*span.ancestors, span.query)] for span in plan.spans]
+        positions = plan.positions[None].split(self._lengths, dim=1)
+        self._sights = [Sight(positions[path[-1]][0], _along(positions, path)[0]) for path in self._paths]
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions) -> Tensor:
         """Attend span by span; see `Attend`."""
         self.calls += 1
-        outputs = []
-        for span in self.plan.spans:
-            start, end = span.query
-            ranges = (*span.ancestors, span.query)
-            outputs.append(
-                attend_path(
-                    query[0, :, start:end],
-                    _take(key[0], ranges),
-                    _take(value[0], ranges),
-                    self.plan.positions[start:end],
-                    _take(self.plan.positions[None], ranges)[0] if span.ancestors else self.plan.positions[start:end],
-                    options,
-                )
-            )
+        queries, keys, values = (each[0].split(self._lengths, dim=1) for each in (query, key, value))
+        outputs = [
+            attend_path(queries[path[-1]], _along(keys, path), _along(values, path), sight, options)
+            for path, sight in zip(self._paths, self._sights, strict=True)
+        ]
         return torch.cat(outputs, dim=1).transpose(0, 1)[None]  # [1, T, H, K]
 
 
-def _take(tensor: Tensor, ranges: tuple[tuple[int, int], ...]) -> Tensor:
-    """Concatenate ranges of dimension 1."""
-    if len(ranges) == 1:
-        return tensor[:, ranges[0][0] : ranges[0][1]]
-    return torch.cat([tensor[:, start:end] for start, end in ranges], dim=1)
+def _along(pieces: Sequence[Tensor], path: Sequence[int]) -> Tensor:
+    """Concatenate some pieces along dimension 1."""
+    return pieces[path[0]] if len(path) == 1 else torch.cat([pieces[index] for index in path], dim=1)
 
 
-def attend_path(
-    query: Tensor, key: Tensor, value: Tensor, query_positions: Tensor, key_positions: Tensor, options: AttentionOptions
-) -> Tensor:
-    """Attend from the queries of one segment to the keys along its path: `[H, n, K]`, `[G, m, K]` -> `[H, n, K]`.
-
-    Positions strictly increase along a path, so "not later than the query" is all that causality needs; windows count
-    in positions too.
-    """
-    n, m = query.shape[1], key.shape[1]
-    windowed = options.window is not None and m > options.window
-    plain = n == m and not windowed
+def attend_path(query: Tensor, key: Tensor, value: Tensor, sight: Sight, options: AttentionOptions) -> Tensor:
+    """Attend from the queries of one segment to the keys along its path: `[H, n, K]`, `[G, m, K]` -> `[H, n, K]`."""
+    window = options.window
     if options.softcap is not None or options.sinks is not None:
-        return _written_out(query, key, value, _allowed(query_positions, key_positions, options.window), options)
-    if query.dtype == torch.bfloat16 and query.device.type == "cpu" and m < _PRODUCTS_BELOW and not options.dropout:
-        return _products(query, key, value, _allowed(query_positions, key_positions, options.window), options.scale)
-    mask = None if plain else _allowed(query_positions, key_positions, options.window)
+        return _written_out(query, key, value, sight.allowed(window), options)
+    short = query.dtype == torch.bfloat16 and query.device.type == "cpu" and key.shape[1] < _PRODUCTS_BELOW
+    if short and not options.dropout:
+        return _products(query, key, value, sight.bias(window, query.dtype), options.scale)
+    plain = sight.is_causal(window)
+    mask = None if plain else sight.bias(window, query.dtype)
     return F.scaled_dot_product_attention(
         query[None],
         key[None],
@@ -151,18 +186,10 @@ def attend_path(
     )[0]
 
 
-def _allowed(query_positions: Tensor, key_positions: Tensor, window: int | None) -> Tensor:
-    """Return `[n, m]`, True where a query may see a key."""
-    distance = query_positions[:, None] - key_positions[None, :]
-    allowed = distance >= 0
-    return allowed if window is None else allowed & (distance < window)
-
-
-def _products(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor, scale: float) -> Tensor:
+def _products(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float) -> Tensor:
     """Two batched products, with the H/G query heads of a group stacked as rows so that keys are never repeated."""
     heads, n, width = query.shape
     groups = key.shape[0]
-    bias = torch.zeros(allowed.shape, dtype=query.dtype).masked_fill_(~allowed, float("-inf"))
     stacked = (query * scale).reshape(groups, heads // groups * n, width)
     scores = torch.baddbmm(bias.repeat(heads // groups, 1)[None], stacked, key.transpose(1, 2))  # [G, H/G*n, m]
     return torch.bmm(torch.softmax(scores, -1), value).view(heads, n, width)

@@ -1,4 +1,4 @@
-"""Memory arithmetic: what a training step will take, and what it took.
+"""Memory arithmetic: what a training step will take, before it is tried.
 
 Per trained parameter AdamW in fp32 needs 16 bytes (weight, gradient, two moments); a frozen one only its weight, 4
 bytes in fp32 and 2 in bf16. Activations are what the backward keeps of each token and layer; with the output layer
@@ -7,19 +7,11 @@ read at targets in chunks, logits are not among them.
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
-
-import torch
 
 from luthier.models.facts import ModelFacts
 
-_STATUS, _CLEAR_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _ADAM_BYTES = 16
 _PROCESS_BYTES = 600 * 2**20
 """Python, torch and transformers themselves."""
@@ -79,41 +71,3 @@ def estimate_run_bytes(trained: Mapping[str, Any], saved_numbers: int) -> int:
     """
     numbers = sum(parameter.numel() for parameter in trained.values())
     return 4 * numbers * _CHECKPOINT_BYTES + saved_numbers * 4 + _OTHER_FILES_BYTES
-
-
-def release_memory() -> None:
-    """Give memory that is no longer used back to the system.
-
-    glibc keeps freed blocks: after a model was dropped the process would still hold its gigabytes, and the next one
-    would come on top.
-    """
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    with suppress(OSError, AttributeError, TypeError):  # another C library
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-def forget_peak_memory() -> None:
-    """Let `peak_memory_bytes` count from now on; where the system cannot, it counts from the process's start."""
-    release_memory()
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    with suppress(OSError):  # not Linux
-        _CLEAR_PEAK.write_text("5")
-
-
-def peak_memory_bytes() -> int:
-    """Return the highest resident memory of this process (on CUDA: of the device) since `forget_peak_memory`."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    with suppress(OSError):
-        for line in _STATUS.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -17,7 +17,7 @@ from luthier.models.cost import estimate_answering_bytes, estimate_training_byte
 from luthier.models.facts import ModelFacts
 from luthier.models.load import pick_device, pick_precision
 
-_SUSTAINED = 0.5
+SUSTAINED = 0.5
 """Share of a matrix product's speed that a training step reaches: 0.50 (fp32) and 0.54 (bf16) for the 135 M built-in
 model, 0.44 for gemma-3-270m, on one core with 4 x 150 tokens a step. Small models on a GPU reach less: not tried."""
 _ROOM = 0.9
@@ -102,10 +102,21 @@ def lora_parameters(facts: ModelFacts, rank: int) -> dict[str, torch.Tensor]:
 
 def tuning_seconds(facts: ModelFacts, gflops: float, work: Workload) -> float:
     """Estimate the seconds of LoRA's updates; loading, validating and answering are not in them."""
+    a_row = work.row_tokens * training_operations(facts, work.answer_tokens / work.row_tokens)
+    return work.rows * work.epochs * a_row / (gflops * 1e9 * SUSTAINED)
+
+
+def training_operations(facts: ModelFacts, answer_share: float, *, all_weights: bool = False) -> float:
+    """Count the operations that a step cannot do without, a token: products with the weights, forwards and back.
+
+    Args:
+        facts: The model's shape.
+        answer_share: Share of the tokens at which the output layer is read.
+        all_weights: Whether the weights are trained, and need gradients of their own.
+    """
     output_layer = facts.vocabulary * facts.width
     body = facts.parameters - output_layer * (1 if facts.tied else 2)
-    a_row = 4 * (body * work.row_tokens + output_layer * work.answer_tokens)
-    return work.rows * work.epochs * a_row / (gflops * 1e9 * _SUSTAINED)
+    return (6 if all_weights else 4) * (body + output_layer * answer_share)
 
 
 def measure_machine() -> Machine:

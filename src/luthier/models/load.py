@@ -11,9 +11,10 @@ import torch
 
 from luthier.core.errors import ConfigError, ModelError
 from luthier.models import attention
+from luthier.models.arithmetic.modules import use_own_functions
 from luthier.models.attention import ATTENTION_NAME
-from luthier.models.cost import release_memory
 from luthier.models.loaded import LoadedModel, Precision, freeze
+from luthier.models.memory import keep_freed_memory, release_memory
 from luthier.models.output_layer import OutputLayer
 from luthier.models.readout_model import ReadoutModel
 from luthier.models.readouts import TokenLogps
@@ -78,6 +79,7 @@ def load_model(
     module.config.use_cache = False
     module.to(place).eval()
     freeze(module)
+    use_own_functions(module)
     model = LoadedModel(
         facts, tokenizer or load_tokenizer(source), module, OutputLayer.of(module), digest, chosen, packs=facts.packs
     )
@@ -88,6 +90,7 @@ def load_model(
         _check_output_layer(model)
         _check_packing(model)
         release_memory()  # the checks held the weights in fp32
+    keep_freed_memory()
     return model
 
 
@@ -115,12 +118,12 @@ def load_tokenizer(source: ModelSource) -> Any:
     return tokenizer
 
 
-def template_note(model: LoadedModel) -> str:
+def template_note(name: str, tokenizer: Any) -> str:
     """Say that a model is asked in the plain template; an empty text for one that has its own."""
-    if not model.tokenizer.chat_template.endswith(PLAIN_TEMPLATE):
+    if not tokenizer.chat_template.endswith(PLAIN_TEMPLATE):
         return ""
     return (
-        f"{model.facts.name} has no chat template (a base model?): prompts and answers are put together as plain text, "
+        f"{name} has no chat template (a base model?): prompts and answers are put together as plain text, "
         "with a blank line between."
     )
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from luthier.core.files import sha256_text
+from luthier.models.arithmetic.precision import in_fp32
 from luthier.models.facts import ModelFacts
 from luthier.models.output_layer import OutputLayer
 
@@ -108,19 +109,9 @@ class LoadedModel:
         finally:
             config._attn_implementation = before
 
-    @contextmanager
-    def in_fp32(self) -> Iterator[None]:
-        """Hold the weights in fp32 for a while: bf16 weights are widened (exactly) and put back."""
-        narrow: dict[nn.Parameter, torch.Tensor] = {
-            p: p.data for p in self.module.parameters() if p.dtype == torch.bfloat16
-        }
-        try:
-            for parameter in narrow:
-                parameter.data = parameter.data.float()
-            yield
-        finally:
-            for parameter, data in narrow.items():
-                parameter.data = data
+    def in_fp32(self) -> AbstractContextManager[None]:
+        """Hold the weights in fp32 for a while."""
+        return in_fp32(self.module)
 
 
 def freeze(module: nn.Module) -> None:

@@ -52,13 +52,13 @@ class ConsoleListener:
         with self._room():
             print_block(self._screen, block)
 
-    def track(self, description: str, total: float | None, unit: str = "") -> Tracker:
+    def track(self, description: str, total: float | None, unit: str = "", done: float = 0) -> Tracker:
         """Return a progress bar; where standard error is no terminal, it writes a line every 20 seconds at most."""
         from luthier.reporting.progress import LineTracker, LiveTracker
 
         if self._errors.is_terminal and not self._errors.is_dumb_terminal:
-            return LiveTracker(self._bars, description, total, unit)
-        return LineTracker(self._write_line, self._clock, description, total, unit)
+            return LiveTracker(self._bars, description, total, unit, done)
+        return LineTracker(self._write_line, self._clock, description, total, unit, done)
 
     def _write_line(self, line: str) -> None:
         self._errors.file.write(line + "\n")

@@ -43,7 +43,7 @@ class LiveBars:
         self._console = console
         self._progress: Progress | None = None
 
-    def open(self, description: str, total: float | None, unit: str) -> TaskID:
+    def open(self, description: str, total: float | None, unit: str, done: float) -> TaskID:
         """Add a bar."""
         if self._progress is None:
             self._progress = Progress(
@@ -58,7 +58,7 @@ class LiveBars:
                 speed_estimate_period=120,
             )
             self._progress.start()
-        return self._progress.add_task(clean(description), total=total, unit=unit, note="")
+        return self._progress.add_task(clean(description), total=total, completed=done, unit=unit, note="")
 
     def update(self, task: TaskID, advance: float = 0, note: str | None = None) -> None:
         """Move a bar on, or set the text beside it."""
@@ -92,9 +92,9 @@ class LiveBars:
 class LiveTracker:
     """One bar of a live display."""
 
-    def __init__(self, bars: LiveBars, description: str, total: float | None, unit: str) -> None:
+    def __init__(self, bars: LiveBars, description: str, total: float | None, unit: str, done: float) -> None:
         self._bars = bars
-        self._what = (description, total, unit)
+        self._what = (description, total, unit, done)
         self._task: TaskID | None = None
 
     def advance(self, count: float = 1) -> None:
@@ -122,12 +122,18 @@ class LineTracker:
     """Progress as lines, at most one every `QUIET_SECONDS`; what is done sooner says nothing."""
 
     def __init__(
-        self, write: Callable[[str], None], clock: Callable[[], float], description: str, total: float | None, unit: str
+        self,
+        write: Callable[[str], None],
+        clock: Callable[[], float],
+        description: str,
+        total: float | None,
+        unit: str,
+        done: float,
     ) -> None:
         self._write = write
         self._clock = clock
         self._description, self._total, self._unit = description, total, unit
-        self._done = 0.0
+        self._done = self._before = done
         self._note = ""
         self._started = self._written = clock()
         self._spoke = False
@@ -145,9 +151,10 @@ class LineTracker:
         self._note = text
 
     def _left(self, elapsed: float) -> str:
-        if self._total is None or not self._done:
+        moved = self._done - self._before
+        if self._total is None or not moved:
             return f"{format_duration(elapsed)} so far"
-        return f"{format_duration(max(0.0, elapsed * (self._total - self._done) / self._done))} left"
+        return f"{format_duration(max(0.0, elapsed * (self._total - self._done) / moved))} left"
 
     def _say(self, time: str) -> None:
         parts = [amount(self._done, self._total, self._unit), time, self._note]

@@ -17,6 +17,7 @@ from torch import Tensor
 from luthier.segments.forest import Batch
 
 Range = tuple[int, int]
+"""Where something begins and ends in the packed row."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Span:
 
 @dataclass(frozen=True)
 class AttentionPlan:
-    """Who sees whom in a packed row; takes the place of a mask."""
+    """Who sees whom in a packed row; takes the place of a mask. The spans' queries are the whole row, in order."""
 
     spans: tuple[Span, ...]
     positions: Tensor

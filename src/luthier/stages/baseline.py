@@ -13,7 +13,7 @@ from luthier.evaluation.answering import collect_answers
 from luthier.evaluation.latency import median_latency_seconds
 from luthier.evaluation.model_free import BASELINES
 from luthier.evaluation.statistics import Scores
-from luthier.models.cost import forget_peak_memory, peak_memory_bytes
+from luthier.models.memory import forget_peak_memory, peak_memory_bytes
 from luthier.stages.material import DataConfig, read_material
 
 

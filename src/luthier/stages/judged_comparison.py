@@ -15,7 +15,7 @@ from luthier.evaluation.judges.comparison import JudgedComparison, adjusted_for_
 from luthier.evaluation.judges.judge import Judge, JudgeConfig, Kin, open_judge
 from luthier.evaluation.judges.pairwise import PairVerdict
 from luthier.evaluation.statistics.scores import answers_in_order
-from luthier.models.cost import release_memory
+from luthier.models.memory import release_memory
 from luthier.reporting.blocks import Block, Cell, CellLike, Column, Interval, Panel, Row, SideBySide, Table
 from luthier.reporting.html import write_html
 from luthier.reporting.inline import escape

@@ -17,7 +17,7 @@ from luthier.evaluation.answering import collect_answers
 from luthier.evaluation.latency import median_latency_seconds
 from luthier.evaluation.opening import open_model, strategy_for
 from luthier.evaluation.statistics import Scores
-from luthier.models.cost import forget_peak_memory, peak_memory_bytes
+from luthier.models.memory import forget_peak_memory, peak_memory_bytes
 from luthier.models.source import DEFAULT_MODEL
 from luthier.prompting.format_instruction import constraint_for, format_instruction
 from luthier.stages.material import DataConfig, Lengths, Material, measure_lengths, read_material, require_same_model

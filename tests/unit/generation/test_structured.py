@@ -652,6 +652,5 @@ def test_a_model_without_a_stop_id_is_refused() -> None:
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "llguidance", None)
-    monkeypatch.setitem(sys.modules, "llguidance.hf", None)
     with pytest.raises(LuthierError, match=r"needs the package 'llguidance', .* pip install llguidance$"):
         Model(byte_tokenizer(), BYTES_VOCABULARY, STOPS).choices("a")

@@ -149,6 +149,16 @@ def test_progress_elsewhere_than_on_a_terminal_is_a_line_every_20_seconds() -> N
     assert streams.out.getvalue() == ""
 
 
+def test_what_an_earlier_run_has_done_says_nothing_about_the_time_left() -> None:
+    now = [0.0]
+    streams = Streams(clock=lambda: now[0])
+    with streams.listener.track("training", 100, "steps", done=90) as bar:
+        for _ in range(3):
+            now[0] += 12
+            bar.advance()
+    assert streams.err.getvalue().splitlines()[0] == "training: 92/100 steps, 1 min 36 s left"
+
+
 def test_what_is_quick_says_nothing() -> None:
     streams = Streams()
     with streams.listener.track("loading", None) as bar:

@@ -1,12 +1,28 @@
-"""The precision that a product computes in: autocast's where it is on, else its input's."""
+"""Precision: of a product (autocast's where it is on, else its input's), and of weights for a while."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
     """Return the precision of a product with x."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+@contextmanager
+def in_fp32(module: nn.Module) -> Iterator[None]:
+    """Hold weights in fp32 for a while: bf16 weights are widened (exactly) and put back."""
+    narrow: dict[nn.Parameter, Tensor] = {p: p.data for p in module.parameters() if p.dtype == torch.bfloat16}
+    try:
+        for parameter in narrow:
+            parameter.data = parameter.data.float()
+        yield
+    finally:
+        for parameter, data in narrow.items():
+            parameter.data = data

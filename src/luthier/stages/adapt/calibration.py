@@ -118,7 +118,7 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
         memory_bytes=estimate_training_bytes(model.facts, engine.trained, step.largest_micro_batch, model.precision),
         precision=model.precision,
         layout=asked.layout,
-        template_note=template_note(model),
+        template_note=template_note(model.facts.name, model.tokenizer),
     )
 
 

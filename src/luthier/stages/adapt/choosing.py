@@ -20,7 +20,7 @@ from luthier.evaluation.retention import Forgetting, compare_retention, ended, r
 from luthier.evaluation.second_reading import SecondReading, read_again
 from luthier.evaluation.statistics import Scores, TargetCheck, against_target
 from luthier.generation.local import LocalModel
-from luthier.models.cost import release_memory
+from luthier.models.memory import release_memory
 from luthier.stages.adapt.candidates import Candidate, Kind
 from luthier.stages.material import Material
 

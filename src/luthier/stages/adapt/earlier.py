@@ -18,7 +18,7 @@ from luthier.core.errors import ConfigError, RunError
 from luthier.core.files import remove_staged, staged_folder
 from luthier.core.run import RunDirectory
 from luthier.core.stages import config_class, recipe_of
-from luthier.models.cost import release_memory
+from luthier.models.memory import release_memory
 from luthier.stages.adapt.calibration import Calibration, calibrate
 from luthier.stages.adapt.choosing import Choice
 from luthier.stages.adapt.plan import Plan

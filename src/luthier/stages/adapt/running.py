@@ -7,7 +7,7 @@ from luthier.core.errors import CompatibilityError, GuardError
 from luthier.core.listener import Listener, OnlyProgress, Tracker
 from luthier.core.run import RunDirectory
 from luthier.core.stages import run_stage
-from luthier.models.cost import release_memory
+from luthier.models.memory import release_memory
 
 
 def attempt(stage: str, recipe: config.Config, child: RunDirectory) -> str:
@@ -28,6 +28,6 @@ class ProgressOf(OnlyProgress):
         super().__init__(listener)
         self._title = title
 
-    def track(self, description: str, total: float | None, unit: str = "") -> Tracker:
+    def track(self, description: str, total: float | None, unit: str = "", done: float = 0) -> Tracker:
         """Start a progress bar."""
-        return super().track(f"{self._title}: {description}", total, unit)
+        return super().track(f"{self._title}: {description}", total, unit, done)

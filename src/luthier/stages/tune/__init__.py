@@ -9,8 +9,8 @@ from luthier.evaluation.opening import reading_weights, require_there
 from luthier.evaluation.retention import Forgetting, Retained, compare_retention, retention, retention_of_base
 from luthier.generation.local import LocalModel, adapter_digest
 from luthier.models.compatibility import check_compatible
-from luthier.models.cost import forget_peak_memory
 from luthier.models.load import load_model, load_tokenizer, template_note
+from luthier.models.memory import forget_peak_memory
 from luthier.models.source import find_model
 from luthier.models.weights import weights_digest
 from luthier.objectives import OBJECTIVES
@@ -48,7 +48,7 @@ def run(config: Config, run: RunDirectory) -> None:
     training.plan(lesson.tokens, source.base)
     run.update(**lesson.record())
     lesson.announce()
-    if note := template_note(model):
+    if note := template_note(model.facts.name, model.tokenizer):
         run.listener.say(escape(note))
 
     base = LocalModel(training.readout, lesson.renderer, None)

@@ -17,8 +17,9 @@ from luthier.core.files import staged_folder
 from luthier.core.run import RunDirectory
 from luthier.core.sealed import SEAL, problem_of, seal
 from luthier.core.seeding import derive
-from luthier.models.cost import estimate_run_bytes, estimate_training_bytes, peak_memory_bytes
+from luthier.models.cost import estimate_run_bytes, estimate_training_bytes
 from luthier.models.loaded import LoadedModel
+from luthier.models.memory import peak_memory_bytes
 from luthier.models.readout_model import Objective, ReadoutModel
 from luthier.reporting.inline import escape
 from luthier.segments import Batch
@@ -163,10 +164,9 @@ class Training:
             return
         run.forget_after(state.step)
         with (
-            run.listener.track("tuning", total, "steps") as progress,
+            run.listener.track("tuning", total, "steps", done=state.step) as progress,
             TensorBoardLog(run.path / "tensorboard", state.step) as board,
         ):
-            progress.advance(state.step)
             began = time.monotonic()
             for record in fit(state):
                 line: dict[str, Any] = record.to_json()

@@ -1,0 +1,108 @@
+"""What is measured: workloads, who takes part, with which settings, and what must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+BATCH = 8
+RANK = 8
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A contestant besides Luthier: a program, which of its works, and its settings."""
+
+    title: str
+    program: str
+    work: str
+    best: bool
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One comparison.
+
+    Attributes:
+        title: As the report names it.
+        work: Which of `ours.py`'s works.
+        rows: Which material.
+        settings: For all who take part.
+        peers: By name; the first is the one that the aim is stated against.
+        turns: How many turns each gets.
+        of_turn: Rows of a turn; 0 for all at once.
+        agree: What must be equal: "loss", "tokens", "scores" or nothing.
+        least: Ratio to each peer that must be reached, by the peer's name.
+    """
+
+    title: str
+    work: str
+    rows: str
+    settings: Mapping[str, Any]
+    peers: Mapping[str, Peer]
+    turns: int
+    of_turn: int = BATCH
+    agree: str = ""
+    least: Mapping[str, float] = field(default_factory=dict)
+
+    def turn_rows(self, count: int) -> Sequence[Sequence[int]]:
+        """Return the rows of each turn, from so many there are."""
+        if not self.of_turn:
+            return [list(range(count))] * self.turns
+        return [[(turn * self.of_turn + i) % count for i in range(self.of_turn)] for turn in range(self.turns)]
+
+
+def _trainers(trl: str, *, also: Mapping[str, Peer] | None = None) -> dict[str, Peer]:
+    return {
+        "trl": Peer("TRL, no gradient checkpointing", "peer_trainers.py", trl, best=True),
+        **(also or {}),
+        "trl-default": Peer("TRL, its defaults in this precision", "peer_trainers.py", trl, best=False),
+    }
+
+
+_HF = {"trainer": Peer("transformers' Trainer with PEFT", "peer_trainers.py", "hf_sft", best=True)}
+_TRAINING = {"rate": 3e-4, "rank": RANK, "batch": BATCH}
+
+WORKLOADS: dict[str, Workload] = {
+    "sft-lora": Workload(
+        "supervised, LoRA on all linear layers", "supervised", "rows", {"method": "all", **_TRAINING},
+        _trainers("trl_sft", also=_HF), turns=16, agree="loss", least={"trl": 2.5, "trainer": 1.8},
+    ),
+    "sft-lora-qv": Workload(
+        "supervised, LoRA on q and v", "supervised", "rows", {"method": "qv", **_TRAINING},
+        _trainers("trl_sft", also=_HF), turns=12, agree="loss", least={"trl": 2.5, "trainer": 1.8},
+    ),
+    "sft-full": Workload(
+        "supervised, all weights", "supervised", "rows", {"method": "full", **_TRAINING, "rate": 5e-5},
+        _trainers("trl_sft", also=_HF), turns=10, agree="loss", least={"trl": 2.2},
+    ),
+    "pairs": Workload(
+        "preference pairs, LoRA on all linear layers", "preference", "pairs", {"method": "all", **_TRAINING},
+        _trainers("trl_dpo"), turns=8, agree="loss", least={"trl": 3.5},
+    ),
+    "options": Workload(
+        "log-probabilities of 5 options after each of 12 prompts", "scoring", "options", {"batch": 16},
+        {"lm-eval": Peer("lm-evaluation-harness, batches of 16", "peer_answers.py", "lm_eval", best=True)},
+        turns=6, of_turn=0, agree="scores", least={"lm-eval": 5.0},
+    ),
+    "answers-short": Workload(
+        "64 prompts, at most 48 new tokens each", "generation", "rows", {"batch": 16, "new": 48},
+        {
+            "generate": Peer("generate, batches of 16 of like length", "peer_answers.py", "generate", best=True),
+            "generate-64": Peer("generate, all 64 at once", "peer_answers.py", "generate", True, {"batch": 64}),
+        },
+        turns=3, of_turn=64, agree="tokens", least={"generate": 3.0},
+    ),
+    "answers-long": Workload(
+        "64 prompts, at most 256 new tokens each", "generation", "rows", {"batch": 16, "new": 256},
+        {"generate": Peer("generate, batches of 16 of like length", "peer_answers.py", "generate", best=True)},
+        turns=2, of_turn=64, agree="tokens", least={"generate": 3.0},
+    ),
+    "policy": Workload(
+        "16 sampled completions of 2 prompts, and an update on them", "policy_update", "rows",
+        {"method": "all", **_TRAINING, "batch": 2, "completions": 16, "new": 64},
+        _trainers("trl_grpo"), turns=4, of_turn=2, least={"trl": 5.0},
+    ),
+}  # fmt: skip

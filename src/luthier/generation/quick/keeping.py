@@ -1,0 +1,73 @@
+"""Keeping what opening a model through transformers has found out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from luthier.core.files import sha256_file, staged_folder, write_json
+from luthier.core.sealed import with_check
+from luthier.generation.lean import NotDescribedError
+from luthier.generation.local import LocalModel
+from luthier.generation.quick.kept import FACTS, TOKENIZER, folder_of
+from luthier.generation.quick.opening import build_reader, says_the_same
+from luthier.generation.quick.tokenizer import PlainTokenizer
+from luthier.models.probe import probe
+from luthier.models.source import ModelSource
+
+
+def keep(source: ModelSource, model: LocalModel) -> bool:
+    """Keep what is needed to open a model without transformers, if its decoder alone says the same.
+
+    Args:
+        source: Where it was opened from.
+        model: The model; it has written already, so its decoder was checked.
+
+    Returns:
+        Whether it was kept. It is not where it writes through its ordinary forward, where its output layer is more than
+        a product, or where its weights' files have other names than its parameters.
+    """
+    loaded = model.loaded
+    folder = folder_of(source, loaded.precision)
+    if (folder / FACTS).exists():
+        return True
+    output = _output(model)
+    attached = model.model.adapters.get(model.adapter) if model.adapter is not None else None
+    updates = {} if attached is None else attached.low_rank_updates()
+    if output is None or updates is None or not model.writes_with_its_decoder:
+        return False
+    with model.model.reading(model.adapter):
+        said = probe(loaded)
+    facts: dict[str, Any] = {
+        "config": loaded.module.config.to_dict(),
+        "tokenizer": PlainTokenizer.facts_of(loaded.tokenizer),
+        "context": loaded.facts.context,
+        "vocabulary": loaded.facts.vocabulary,
+        "output": output,
+        "updates": {name: update.scale for name, update in updates.items()},
+        "precision": loaded.precision,
+        "probe": said,
+    }
+    dtype = torch.bfloat16 if loaded.precision == "bf16" else torch.float32
+    try:
+        if not says_the_same(build_reader(source, facts, dtype, loaded.device), facts):
+            return False
+    except (NotDescribedError, KeyError):
+        return False
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with staged_folder(folder) as staged:
+        loaded.tokenizer.backend_tokenizer.save(str(staged / TOKENIZER), pretty=False)
+        write_json(staged / FACTS, with_check({**facts, "tokenizer_sha256": sha256_file(staged / TOKENIZER)}))
+    return True
+
+
+def _output(model: LocalModel) -> dict[str, Any] | None:
+    """Describe the output layer by the name of its weight; None if it is more than a product."""
+    output = model.loaded.output
+    if type(output.linear) is not nn.Linear or output.linear.bias is not None:
+        return None
+    names = {id(parameter): name for name, parameter in model.model.module.named_parameters()}
+    name = names[id(output.linear.weight)].replace(".base_layer.", ".")
+    return {"weight": name, "scale": output.scale, "softcap": output.softcap}

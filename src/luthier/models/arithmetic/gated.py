@@ -1,0 +1,51 @@
+"""The product of a gated feed-forward as one function: `activation(gate) * up` (Shazeer 2020, arXiv:2002.05202).
+
+Ordinary autograd keeps the activation as well; here it is computed again in the backward. What is saved is a quarter
+of what a feed-forward keeps of a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A function of one number, and the product of its derivative with a gradient: `backward(gradient, x)`."""
+
+    forward: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor, Tensor], Tensor]
+
+
+_ATEN = torch.ops.aten
+ACTIVATIONS = (
+    Activation(F.silu, _ATEN.silu_backward),
+    Activation(partial(F.gelu, approximate="tanh"), partial(_ATEN.gelu_backward, approximate="tanh")),
+    Activation(F.gelu, _ATEN.gelu_backward),
+)
+
+
+class GatedProduct(Function):
+    """See the module's docstring; gradients reach both."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor, activation: Activation) -> Tensor:
+        """Multiply `activation(gate)` with `up`, both of any shape."""
+        ctx.save_for_backward(gate, up)
+        ctx.activation = activation
+        return activation.forward(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Map the gradient of the product to those of gate and up."""
+        gate, up = ctx.saved_tensors
+        of_gate = ctx.activation.backward(gradient * up, gate)
+        return of_gate, ctx.activation.forward(gate).mul_(gradient), None

@@ -1,0 +1,152 @@
+"""Norms and gated feed-forwards with our functions against transformers' own: every family, all gradients."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM
+from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
+
+from luthier.models.arithmetic.gated import ACTIVATIONS, GatedProduct
+from luthier.models.arithmetic.modules import use_own_functions
+from luthier.models.arithmetic.rms_norm import RmsNormalise
+from luthier.testing import FAMILIES, tiny_model
+
+CHANGED = {
+    "llama": {"LlamaRMSNorm": 7, "LlamaMLP": 3},
+    "llama_untied": {"LlamaRMSNorm": 7, "LlamaMLP": 3},
+    "qwen2": {"Qwen2RMSNorm": 7, "Qwen2MLP": 3},
+    "qwen3": {"Qwen3RMSNorm": 13, "Qwen3MLP": 3},
+    "mistral": {"MistralRMSNorm": 7, "MistralMLP": 3},
+    "gemma2": {"Gemma2RMSNorm": 13, "Gemma2MLP": 3},
+    "gemma3_text": {"Gemma3RMSNorm": 19, "Gemma3MLP": 3},
+    "granite": {"GraniteRMSNorm": 7, "GraniteMLP": 3},
+    "cohere": {"CohereMLP": 3},
+    "phi": {},
+    "gpt_neox": {},
+    "gpt2": {},
+    "bloom": {},
+}
+IDS = torch.tensor([[5, 9, 31, 77, 12, 40, 3, 250], [8, 8, 100, 7, 7, 200, 201, 4]])
+
+
+def plain(folder: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+
+
+def logits_and_gradients(model: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    logits = model(input_ids=IDS, use_cache=False).logits
+    weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0))
+    (logits * weights).sum().backward()
+    return logits.detach(), {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+
+
+def test_every_family_is_listed() -> None:
+    assert CHANGED.keys() == FAMILIES.keys()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logits_and_all_gradients_are_those_of_the_ordinary_modules(family: str, tmp_path: Path) -> None:
+    model = plain(tiny_model(tmp_path, family))
+    for parameter in model.parameters():  # a norm's weights are all alike at the start
+        nn.init.normal_(parameter, mean=parameter.mean().item(), std=0.2, generator=torch.Generator().manual_seed(2))
+    own = copy.deepcopy(model)
+    assert use_own_functions(own) == CHANGED[family]
+    wanted, wanted_gradients = logits_and_gradients(model)
+    found, gradients = logits_and_gradients(own)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5 * float(wanted.abs().max()))
+    assert gradients.keys() == wanted_gradients.keys()
+    for name, gradient in wanted_gradients.items():
+        torch.testing.assert_close(gradients[name], gradient, rtol=1e-4, atol=2e-5 * float(gradient.abs().max()))
+
+
+def test_names_classes_and_weights_are_where_they_were(tmp_path: Path) -> None:
+    model = plain(tiny_model(tmp_path))
+    own = copy.deepcopy(model)
+    use_own_functions(own)
+    assert [n for n, _ in own.named_modules()] == [n for n, _ in model.named_modules()]
+    assert own.state_dict().keys() == model.state_dict().keys()
+    assert str(own) == str(model)
+    assert isinstance(own.model.norm, LlamaRMSNorm)
+
+
+def test_functions_have_the_derivatives_of_their_formulas() -> None:
+    torch.manual_seed(0)
+    x, gain = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((2, 3, 8), (8,)))
+    assert torch.autograd.gradcheck(lambda x, g: RmsNormalise.apply(x, g, 0.1), (x, gain))
+    written = gain * x / (x.square().mean(-1, keepdim=True) + 0.1).sqrt()
+    torch.testing.assert_close(RmsNormalise.apply(x, gain, 0.1), written)
+    gate, up = (torch.randn(2, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    for activation in ACTIVATIONS:
+        assert torch.autograd.gradcheck(lambda g, u, a=activation: GatedProduct.apply(g, u, a), (gate, up))
+        torch.testing.assert_close(GatedProduct.apply(gate, up, activation), activation.forward(gate) * up)
+
+
+def test_what_computes_something_else_stays_as_it_is() -> None:
+    class OddRMSNorm(LlamaRMSNorm):  # type: ignore[misc]
+        __module__ = "transformers.models.odd"
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 1.001 * super().forward(x)
+
+    module = nn.Sequential(OddRMSNorm(8))
+    assert use_own_functions(module) == {}
+    assert type(module[0]) is OddRMSNorm
+    assert module[0].state_dict().keys() == {"weight"}
+
+
+def test_a_norm_in_bf16_is_recognised_by_what_it_computes_in_fp32() -> None:
+    module = nn.Sequential(GemmaRMSNorm(8)).to(torch.bfloat16)
+    nn.init.normal_(module[0].weight)
+    ordinary = copy.deepcopy(module)
+    assert use_own_functions(module) == {"GemmaRMSNorm": 1}
+    assert module[0].weight.dtype == torch.bfloat16
+    x = torch.randn(4, 8)
+    assert torch.equal(module(x.bfloat16()), ordinary(x.bfloat16()))
+    torch.testing.assert_close(module.float()(x), ordinary.float()(x))
+
+
+def test_a_watched_activation_is_called(tmp_path: Path) -> None:
+    model = plain(tiny_model(tmp_path))
+    use_own_functions(model)
+    calls: list[int] = []
+    model.model.layers[0].mlp.act_fn.register_forward_hook(lambda *_: calls.append(1))
+    model(input_ids=IDS, use_cache=False)
+    assert calls == [1]
+
+
+FAULTS = """
+import resource, sys, torch
+from luthier.models.memory import keep_freed_memory, release_memory
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+for repeat in range(12):
+    torch.ones(16 * 2**20)
+    if repeat == 1:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+held = [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS")]
+release_memory()
+left = [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS")]
+print(faults, (held[0] - left[0]) // 1024)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="counts page faults as Linux does")
+def test_freed_memory_is_used_again_and_given_back_when_asked() -> None:
+    def faults(how: str) -> tuple[int, int]:
+        done = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True)
+        count, given_back = done.stdout.split()
+        return int(count), int(given_back)
+
+    ordinary, kept = faults("ordinary"), faults("kept")
+    assert kept[0] < ordinary[0] / 10
+    assert kept[1] >= 60
