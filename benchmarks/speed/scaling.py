@@ -22,7 +22,9 @@ SERIES: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]] = {
     ],
     "Rows a step, of 128 tokens": [(str(n), {"of_turn": n}) for n in (1, 4, 16, 64)],
     "Rank of LoRA": [(str(n), {"rank": n}) for n in (4, 16, 64, 256)],
-    "What is trained": [(n, {"method": m}) for n, m in (("q and v", "qv"), ("all linear layers", "all"), ("all weights", "full"))],
+    "What is trained": [
+        ("q and v", {"method": "qv"}), ("all linear layers", {"method": "all"}), ("all weights", {"method": "full"}),
+    ],
     "Model": [(n, {"model": n}) for n in (_MODEL, "gemma-3-270m")],
 }  # fmt: skip
 
