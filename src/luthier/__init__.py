@@ -27,9 +27,6 @@ __version__ = "0.1.0"
 # gigabyte within a minute of training without a step becoming quicker. It reads this when torch first computes.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
-# Large tensors in pages of 2 MB, where Linux offers them: a 64 MB tensor then costs 32 page faults instead of 16,384.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-
 _PUBLIC = (
     "Run", "adapt", "answer", "clean", "compare", "compare_judged", "evaluate", "judge", "load", "merge", "resume",
     "runs", "tune",

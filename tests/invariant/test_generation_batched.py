@@ -165,18 +165,18 @@ def test_what_is_read_at_once_is_bounded_with_the_prefixes_it_needs(
     draw = np.random.default_rng(3)
     blocks = [draw.integers(3, 259, 40).tolist() for _ in range(2)]
     prompts = [block + draw.integers(3, 259, 5).tolist() for block in blocks for _ in range(9)]
-    reader = engine(tiny("llama"), 18)
+    batched = engine(tiny("llama"), 18)
     widths: list[int] = []
-    logits = reader._logits
+    logits = batched.reader.logits
 
     def watched(ids: Any, *rest: Any) -> Any:
         widths.append(len(ids))
         return logits(ids, *rest)
 
-    monkeypatch.setattr(reader, "_logits", watched)
-    reader.generate(prompts, [Decoding(1)] * len(prompts))
+    monkeypatch.setattr(batched.reader, "logits", watched)
+    batched.generate(prompts, [Decoding(1)] * len(prompts))
     assert max(widths) <= 60
-    assert sum(widths) == reader.times.prefill_tokens == 2 * 40 + 18 * 5
+    assert sum(widths) == batched.times.prefill_tokens == 2 * 40 + 18 * 5
 
 
 def test_slots_are_used_again(tiny: Callable[..., Any]) -> None:

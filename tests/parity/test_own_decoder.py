@@ -103,7 +103,7 @@ def test_answers_are_those_of_the_ordinary_forward(
         raise NotDescribedError("asked for")
 
     with monkeypatch.context() as patch:
-        patch.setattr("luthier.generation.engine.open_decoder", unknown)
+        patch.setattr("luthier.generation.readers.open_decoder", unknown)
         assert answers() == (own, "asked for")
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -121,32 +119,3 @@ def test_a_watched_activation_is_called(tmp_path: Path) -> None:
     model.model.layers[0].mlp.act_fn.register_forward_hook(lambda *_: calls.append(1))
     model(input_ids=IDS, use_cache=False)
     assert calls == [1]
-
-
-FAULTS = """
-import resource, sys, torch
-from luthier.models.memory import keep_freed_memory, release_memory
-if sys.argv[1] == "kept":
-    keep_freed_memory()
-for repeat in range(12):
-    torch.ones(16 * 2**20)
-    if repeat == 1:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-held = [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS")]
-release_memory()
-left = [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS")]
-print(faults, (held[0] - left[0]) // 1024)
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="counts page faults as Linux does")
-def test_freed_memory_is_used_again_and_given_back_when_asked() -> None:
-    def faults(how: str) -> tuple[int, int]:
-        done = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True)
-        count, given_back = done.stdout.split()
-        return int(count), int(given_back)
-
-    ordinary, kept = faults("ordinary"), faults("kept")
-    assert kept[0] < ordinary[0] / 10
-    assert kept[1] >= 60

@@ -14,7 +14,7 @@ from luthier.models import attention
 from luthier.models.arithmetic.modules import use_own_functions
 from luthier.models.attention import ATTENTION_NAME
 from luthier.models.loaded import LoadedModel, Precision, freeze
-from luthier.models.memory import keep_freed_memory, release_memory
+from luthier.models.memory import release_memory
 from luthier.models.output_layer import OutputLayer
 from luthier.models.readout_model import ReadoutModel
 from luthier.models.readouts import TokenLogps
@@ -90,7 +90,6 @@ def load_model(
         _check_output_layer(model)
         _check_packing(model)
         release_memory()  # the checks held the weights in fp32
-    keep_freed_memory()
     return model
 
 

@@ -1,4 +1,4 @@
-"""The memory of this process: what it has taken at most, and what the C library does with what is freed."""
+"""The memory of this process: what it has taken at most, and giving back what is no longer used."""
 
 from __future__ import annotations
 
@@ -11,21 +11,6 @@ from pathlib import Path
 import torch
 
 _STATUS, _CLEAR_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-"""Numbers of glibc's `mallopt` (malloc.h)."""
-_NEVER = 2**31 - 1
-
-
-def keep_freed_memory() -> None:
-    """Let the C library hand freed memory out again, where it would give large blocks back to the system.
-
-    Every large tensor would else be mapped anew, and each of its pages be cleared by the system and faulted in: a
-    50 MB buffer costs 22 ms of that on a CPU on which writing it takes 3 ms. `release_memory` still gives all back.
-    """
-    with suppress(OSError, AttributeError):  # another C library
-        library = ctypes.CDLL("libc.so.6")
-        library.mallopt(_MMAP_MAX, 0)
-        library.mallopt(_TRIM_THRESHOLD, _NEVER)
 
 
 def release_memory() -> None:

@@ -58,7 +58,7 @@ class LiveBars:
                 speed_estimate_period=120,
             )
             self._progress.start()
-        return self._progress.add_task(clean(description), total=total, completed=done, unit=unit, note="")
+        return self._progress.add_task(clean(description), total=total, completed=int(done), unit=unit, note="")
 
     def update(self, task: TaskID, advance: float = 0, note: str | None = None) -> None:
         """Move a bar on, or set the text beside it."""

@@ -154,7 +154,7 @@ WORKS: dict[str, Callable[[str, str, float, Listener], Iterator[Speed]]] = {
 }
 
 
-def _examples() -> list[Example]:
+def _examples() -> Sequence[Example]:
     return read_examples(shipped_data("support_tickets") / "tickets.csv", ReadOptions()).examples
 
 

@@ -56,7 +56,9 @@ def test_an_answer_ends_at_its_end_of_turn_and_not_at_padding(
     letters = model.renderer.answer_ids("abc")
     written = iter([letters[0], padding, letters[1], end, letters[2]])
     monkeypatch.setattr(
-        model.engine, "_logits", lambda *_: torch.nn.functional.one_hot(torch.tensor([next(written)]), 259).float()
+        model.engine.reader,
+        "logits",
+        lambda *_: torch.nn.functional.one_hot(torch.tensor([next(written)]), 259).float(),
     )
     (found,) = model.complete([ask("one")])
     assert (found.text, found.finish, found.usage.completion_tokens) == ("ab", "stop", 4)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from luthier.core.files import sha256_file, staged_folder, write_json
 from luthier.core.sealed import with_check
 from luthier.generation.lean import NotDescribedError
 from luthier.generation.local import LocalModel
 from luthier.generation.quick.kept import FACTS, TOKENIZER, folder_of
-from luthier.generation.quick.opening import build_reader, says_the_same
+from luthier.generation.quick.opening import build_reader, read_weights, says_the_same
 from luthier.generation.quick.tokenizer import PlainTokenizer
 from luthier.models.probe import probe
 from luthier.models.source import ModelSource
+from luthier.models.weights import weight_files
 
 
 def keep(source: ModelSource, model: LocalModel) -> bool:
@@ -33,7 +34,7 @@ def keep(source: ModelSource, model: LocalModel) -> bool:
     folder = folder_of(source, loaded.precision)
     if (folder / FACTS).exists():
         return True
-    output = _output(model)
+    output = _output(source, model)
     attached = model.model.adapters.get(model.adapter) if model.adapter is not None else None
     updates = {} if attached is None else attached.low_rank_updates()
     if output is None or updates is None or not model.writes_with_its_decoder:
@@ -41,7 +42,7 @@ def keep(source: ModelSource, model: LocalModel) -> bool:
     with model.model.reading(model.adapter):
         said = probe(loaded)
     facts: dict[str, Any] = {
-        "config": loaded.module.config.to_dict(),
+        "config": _config(loaded.module.config),
         "tokenizer": PlainTokenizer.facts_of(loaded.tokenizer),
         "context": loaded.facts.context,
         "vocabulary": loaded.facts.vocabulary,
@@ -63,11 +64,26 @@ def keep(source: ModelSource, model: LocalModel) -> bool:
     return True
 
 
-def _output(model: LocalModel) -> dict[str, Any] | None:
-    """Describe the output layer by the name of its weight; None if it is more than a product."""
+def _config(config: Any) -> dict[str, Any]:
+    """Return a config with the names that it goes by as well (GPT-2's `n_head` is `num_attention_heads`)."""
+    return {**config.to_dict(), **{alias: getattr(config, alias) for alias in config.attribute_map}}
+
+
+def _output(source: ModelSource, model: LocalModel) -> dict[str, Any] | None:
+    """Describe the output layer by the names of its tensors in the files; None if it is more than a product.
+
+    They are found by what they hold: some families are saved under other names than their parameters have.
+    """
     output = model.loaded.output
-    if type(output.linear) is not nn.Linear or output.linear.bias is not None:
+    if type(output.linear) is not nn.Linear:
         return None
-    names = {id(parameter): name for name, parameter in model.model.module.named_parameters()}
-    name = names[id(output.linear.weight)].replace(".base_layer.", ".")
-    return {"weight": name, "scale": output.scale, "softcap": output.softcap}
+    files = read_weights(weight_files(source.folder), output.linear.weight.dtype, model.loaded.device)
+
+    def name_of(tensor: Tensor | None) -> str | None:
+        return None if tensor is None else next(n for n, t in files.items() if torch.equal(t, tensor))
+
+    try:
+        names = {"weight": name_of(output.linear.weight), "bias": name_of(output.linear.bias)}
+    except StopIteration:
+        return None
+    return {**names, "scale": output.scale, "softcap": output.softcap}

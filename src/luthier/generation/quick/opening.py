@@ -26,7 +26,6 @@ from luthier.generation.writer import Writer
 from luthier.models.arithmetic.low_rank import LowRankUpdate
 from luthier.models.attention import PackedAttention
 from luthier.models.load import pick_device, pick_precision
-from luthier.models.memory import keep_freed_memory
 from luthier.models.output_layer import OutputLayer
 from luthier.models.probe import ALLOWED_NATS
 from luthier.models.source import ModelSource, require_saved
@@ -74,7 +73,6 @@ def open_quickly(source: ModelSource, *, precision: str = "auto", device: str = 
         return None
     if not says_the_same(reader, facts):
         return None
-    keep_freed_memory()
     renderer = Renderer(_tokenizer(folder / TOKENIZER, facts["tokenizer"]), facts["context"])
     return QuickModel(reader, renderer, facts["vocabulary"], sha256_text("quick", folder.name))
 
@@ -99,35 +97,40 @@ def build_reader(
     Raises:
         NotDescribedError: if a weight is missing, or the family is not described.
     """
-    weights = _weights(weight_files(source.folder), dtype, device)
+    weights = read_weights(weight_files(source.folder), dtype, device)
     updates = {}
     if source.adapter is not None:
-        added = _weights([source.adapter / "adapter_model.safetensors"], torch.float32, device)
+        added = read_weights([source.adapter / "adapter_model.safetensors"], torch.float32, device)
         updates = {
             name: LowRankUpdate(added[f"{_PEFT}{name}.lora_A.weight"], added[f"{_PEFT}{name}.lora_B.weight"], scale)
             for name, scale in facts["updates"].items()
         }
     decoder = describe(Source(SimpleNamespace(**facts["config"]), weights, dtype, updates))
     kept = facts["output"]
-    if kept["weight"] not in weights:
-        raise NotDescribedError(f"it has no weight {kept['weight']}")
-    return DecoderReader(decoder, OutputLayer(_product(weights[kept["weight"]]), kept["scale"], kept["softcap"]))
+    for name in (kept["weight"], kept["bias"]):
+        if name is not None and name not in weights:
+            raise NotDescribedError(f"it has no weight {name}")
+    linear = _product(weights[kept["weight"]], weights[kept["bias"]] if kept["bias"] else None)
+    return DecoderReader(decoder, OutputLayer(linear, kept["scale"], kept["softcap"]))
 
 
 _PEFT = "base_model.model."
 """What PEFT puts before the name of a module."""
 
 
-def _weights(files: Sequence[Path], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+def read_weights(files: Sequence[Path], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+    """Return all tensors of some safetensors files."""
     from safetensors.torch import load_file
 
     return {name: tensor.to(device, dtype) for file in files for name, tensor in load_file(file).items()}
 
 
-def _product(weight: Tensor) -> nn.Linear:
-    """Return a linear layer that holds a weight, without drawing another one first."""
-    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+def _product(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """Return a linear layer that holds a weight and a bias, without drawing others first."""
+    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     linear.weight = nn.Parameter(weight, requires_grad=False)
+    if bias is not None:
+        linear.bias = nn.Parameter(bias, requires_grad=False)
     return linear
 
 

@@ -6,7 +6,6 @@ is. The class becomes a subclass of the same name, so that whoever looks for nor
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import torch
@@ -41,6 +40,9 @@ class _OwnRmsNorm(nn.Module):
 class _OwnGatedFeedForward(nn.Module):
     """A feed-forward of `gate_proj`, `up_proj` and `down_proj`."""
 
+    gate_proj: nn.Module
+    up_proj: nn.Module
+    down_proj: nn.Module
     act_fn: nn.Module
     _activation: Activation
 
@@ -110,6 +112,11 @@ def _become(module: nn.Module, own: type[nn.Module], settings: dict[str, Any], w
     return False
 
 
-@cache
+_SUBCLASSES: dict[tuple[type, type], type] = {}
+
+
 def _with(before: type, own: type) -> type:
-    return type(before.__name__, (own, before), {"__module__": before.__module__})
+    """Return the subclass of a module's class that computes with ours; one a class, for all its modules."""
+    if (before, own) not in _SUBCLASSES:
+        _SUBCLASSES[before, own] = type(before.__name__, (own, before), {"__module__": before.__module__})
+    return _SUBCLASSES[before, own]
