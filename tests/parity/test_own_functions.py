@@ -14,8 +14,9 @@ from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from luthier.models.arithmetic.gated import ACTIVATIONS, GatedProduct
+from luthier.models.arithmetic.linear import OwnLinear, use_own_linears
 from luthier.models.arithmetic.modules import use_own_functions
-from luthier.models.arithmetic.rms_norm import RmsNormalise
+from luthier.models.arithmetic.rms_norm import RmsNormalise, rms_normalise
 from luthier.testing import FAMILIES, tiny_model
 
 CHANGED = {
@@ -58,6 +59,7 @@ def test_logits_and_all_gradients_are_those_of_the_ordinary_modules(family: str,
         nn.init.normal_(parameter, mean=parameter.mean().item(), std=0.2, generator=torch.Generator().manual_seed(2))
     own = copy.deepcopy(model)
     assert use_own_functions(own) == CHANGED[family]
+    use_own_linears(own)
     wanted, wanted_gradients = logits_and_gradients(model)
     found, gradients = logits_and_gradients(own)
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5 * float(wanted.abs().max()))
@@ -86,6 +88,42 @@ def test_functions_have_the_derivatives_of_their_formulas() -> None:
     for activation in ACTIVATIONS:
         assert torch.autograd.gradcheck(lambda g, u, a=activation: GatedProduct.apply(g, u, a), (gate, up))
         torch.testing.assert_close(GatedProduct.apply(gate, up, activation), activation.forward(gate) * up)
+
+
+def test_what_can_be_made_again_is_not_kept(tmp_path: Path) -> None:
+    """Counts the bytes that a forward keeps for its backward: norms' and gated products' results are not among them."""
+
+    def kept(model: Any) -> int:
+        storages: dict[int, int] = {}
+
+        def note(tensor: torch.Tensor) -> torch.Tensor:
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            hidden = model.model(input_ids=IDS, use_cache=False).last_hidden_state
+        assert hidden.requires_grad
+        return sum(size for place, size in storages.items() if place not in weights)
+
+    model = plain(tiny_model(tmp_path))
+    before = kept(model)
+    use_own_functions(model)
+    use_own_linears(model)
+    assert all(type(m) is OwnLinear for m in model.modules() if isinstance(m, nn.Linear))
+    config, tokens = model.config, IDS.numel()
+    a_layer = 2 * 2 * config.hidden_size + 2 * config.intermediate_size  # two norms twice each, activation and product
+    assert before - kept(model) >= 4 * tokens * 3 * a_layer
+
+
+def test_what_a_part_was_changed_to_is_noticed() -> None:
+    x, gain = torch.randn(3, 4, requires_grad=True), torch.ones(4, requires_grad=True)
+    layer = OwnLinear(4, 2)
+    stream = x * 1.0
+    y = layer(rms_normalise(stream, gain, 0.1))
+    stream.add_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
 
 
 def test_what_computes_something_else_stays_as_it_is() -> None:

@@ -15,6 +15,7 @@ from torch import nn
 
 from luthier.core.config import Config
 from luthier.core.errors import GuardError
+from luthier.models.arithmetic.linear import use_own_linears
 from luthier.models.arithmetic.low_rank import LowRankUpdate
 from luthier.models.loaded import LoadedModel
 from luthier.models.weights import saving_weights
@@ -40,6 +41,7 @@ class Full:
 
     def attach(self, model: LoadedModel, name: str = "default", seed: int = 0) -> AttachedFull:
         """Mark every weight as trained."""
+        use_own_linears(model.module)
         for parameter in model.module.parameters():
             parameter.requires_grad_(True)
         return AttachedFull(model, name)

@@ -7,7 +7,7 @@ from typing import Any
 from peft.tuners.lora.layer import Linear
 from torch import Tensor, nn
 
-from luthier.models.arithmetic.low_rank import LowRankLinear, LowRankUpdate
+from luthier.models.arithmetic.low_rank import LowRankUpdate, low_rank_linear
 from luthier.models.arithmetic.precision import compute_dtype
 from luthier.models.arithmetic.watching import is_watched
 
@@ -22,8 +22,7 @@ class LoraLinear(Linear):
             ordinary: Tensor = super().forward(x, *args, **kwargs)
             return ordinary
         base, x = self.base_layer, x.to(compute_dtype(x))
-        found: Tensor = LowRankLinear.apply(x, base.weight, base.bias, update.a, update.b, update.scale)
-        return found
+        return low_rank_linear(x, base.weight, base.bias, update)
 
     def _update(self) -> LowRankUpdate | None:
         """Return a single, plain update of a frozen layer that nobody watches; None where PEFT computes more."""

@@ -40,6 +40,7 @@ def build_optimizer(config: OptimizerConfig, parameters: Mapping[str, nn.Paramet
         lr=0.0,
         betas=(config.beta1, config.beta2),
         eps=config.epsilon,
+        fused=True,  # one pass over each tensor, and nothing held besides
     )
 
 

@@ -14,6 +14,7 @@ from luthier.generation.local import LocalModel
 from luthier.generation.quick.kept import FACTS, TOKENIZER, folder_of
 from luthier.generation.quick.opening import build_reader, read_weights, says_the_same
 from luthier.generation.quick.tokenizer import PlainTokenizer
+from luthier.models.arithmetic.linear import OwnLinear
 from luthier.models.probe import probe
 from luthier.models.source import ModelSource
 from luthier.models.weights import weight_files
@@ -75,7 +76,7 @@ def _output(source: ModelSource, model: LocalModel) -> dict[str, Any] | None:
     They are found by what they hold: some families are saved under other names than their parameters have.
     """
     output = model.loaded.output
-    if type(output.linear) is not nn.Linear:
+    if type(output.linear) not in (nn.Linear, OwnLinear):
         return None
     files = read_weights(weight_files(source.folder), output.linear.weight.dtype, model.loaded.device)
 

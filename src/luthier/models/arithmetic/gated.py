@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+from luthier.models.arithmetic.origins import with_origin
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -31,6 +33,12 @@ ACTIVATIONS = (
     Activation(partial(F.gelu, approximate="tanh"), partial(_ATEN.gelu_backward, approximate="tanh")),
     Activation(F.gelu, _ATEN.gelu_backward),
 )
+
+
+def gated_product(gate: Tensor, up: Tensor, activation: Activation) -> Tensor:
+    """Multiply `activation(gate)` with `up`, both of any shape; the gradients reach both."""
+    found: Tensor = GatedProduct.apply(gate, up, activation)
+    return with_origin(found, lambda gate, up: activation.forward(gate).mul_(up), gate, up)
 
 
 class GatedProduct(Function):

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from luthier.models.arithmetic.origins import Origin, again, origin_of
+
 
 @dataclass(frozen=True)
 class LowRankUpdate:
@@ -26,40 +28,53 @@ class LowRankUpdate:
     scale: float
 
 
+def low_rank_linear(x: Tensor, weight: Tensor, bias: Tensor | None, update: LowRankUpdate) -> Tensor:
+    """Map `x [..., in]` to `[..., out]`; gradients reach x (where something below it is trained), A and B.
+
+    Args:
+        x: Input in the compute precision.
+        weight: `[out, in]`, frozen.
+        bias: `[out]`, frozen.
+        update: In any precision.
+    """
+    found: Tensor = LowRankLinear.apply(x, weight, bias, update.a, update.b, update.scale, origin_of(x))
+    return found
+
+
 class LowRankLinear(Function):
-    """See the module's docstring; gradients reach x (where something below it is trained), A and B."""
+    """See `low_rank_linear`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
-        """Map `x [..., in]` to `[..., out]`.
-
-        Args:
-            ctx: Autograd's.
-            x: Input in the compute precision.
-            weight: `[out, in]`, frozen.
-            bias: `[out]`, frozen.
-            a: `[R, in]`, in any precision.
-            b: `[out, R]`, in any precision.
-            scale: alpha / rank.
-        """
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        a: Tensor,
+        b: Tensor,
+        scale: float,
+        origin: Origin | None = None,
+    ) -> Tensor:
+        """Map `x [..., in]` to `[..., out]`."""
         rows = x.reshape(-1, x.shape[-1])
         weight, down, up = weight.to(x.dtype), a.to(x.dtype), b.to(x.dtype)
         y = rows @ weight.t() if bias is None else torch.addmm(bias.to(x.dtype), rows, weight.t())
         narrow = rows @ down.t()  # [T, R]
         y.addmm_(narrow, up.t(), alpha=scale)
-        ctx.save_for_backward(rows, weight, down, up, narrow)
-        ctx.scale, ctx.shape, ctx.masters = scale, x.shape, (a.dtype, b.dtype)
+        ctx.save_for_backward(weight, down, up, narrow, *(origin.parts if origin else (rows,)))
+        ctx.scale, ctx.shape, ctx.masters, ctx.origin = scale, x.shape, (a.dtype, b.dtype), origin
         return y.view(*x.shape[:-1], y.shape[-1])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Map the gradient of y to those of x, A and B."""
-        rows, weight, down, up, narrow = ctx.saved_tensors
+        weight, down, up, narrow, *kept = ctx.saved_tensors
         of_y = gradient.reshape(-1, gradient.shape[-1])
         of_narrow = (of_y @ up).mul_(ctx.scale)  # [T, R]
         of_b = (of_y.t() @ narrow).mul_(ctx.scale).to(ctx.masters[1])
+        rows = kept[0] if ctx.origin is None else again(ctx, kept)
         of_a = (of_narrow.t() @ rows).to(ctx.masters[0])
         of_x = None
         if ctx.needs_input_grad[0]:
             of_x = (of_y @ weight).addmm_(of_narrow, down).view(ctx.shape)
-        return of_x, None, None, of_a, of_b, None
+        return of_x, None, None, of_a, of_b, None, None

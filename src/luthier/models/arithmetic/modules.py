@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from luthier.models.arithmetic.gated import ACTIVATIONS, Activation, GatedProduct
+from luthier.models.arithmetic.gated import ACTIVATIONS, Activation, gated_product
 from luthier.models.arithmetic.precision import in_fp32
-from luthier.models.arithmetic.rms_norm import RmsNormalise
+from luthier.models.arithmetic.rms_norm import rms_normalise
 from luthier.models.arithmetic.watching import is_watched
 
 _TOLERANCE = 2e-6
@@ -33,8 +33,7 @@ class _OwnRmsNorm(nn.Module):
             ordinary: Tensor = super().forward(x)
             return ordinary
         gain = self.weight + 1.0 if self._shifted else self.weight
-        found: Tensor = RmsNormalise.apply(x, gain, self._epsilon)
-        return found
+        return rms_normalise(x, gain, self._epsilon)
 
 
 class _OwnGatedFeedForward(nn.Module):
@@ -51,7 +50,7 @@ class _OwnGatedFeedForward(nn.Module):
         if is_watched(self.act_fn):
             ordinary: Tensor = super().forward(x)
             return ordinary
-        gated = GatedProduct.apply(self.gate_proj(x), self.up_proj(x), self._activation)
+        gated = gated_product(self.gate_proj(x), self.up_proj(x), self._activation)
         found: Tensor = self.down_proj(gated)
         return found
 

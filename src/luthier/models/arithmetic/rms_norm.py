@@ -8,11 +8,30 @@ Shape letters: T tokens, D width.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
+
+from luthier.models.arithmetic.origins import with_origin
+
+
+def rms_normalise(x: Tensor, gain: Tensor, epsilon: float) -> Tensor:
+    """Normalise `x [..., D]` and scale it by `gain [D]`; the gradients reach both."""
+    found: Tensor = RmsNormalise.apply(x, gain, epsilon)
+    return with_origin(found, partial(_normalise, epsilon=epsilon), x, gain)
+
+
+def _normalise(x: Tensor, gain: Tensor, epsilon: float) -> Tensor:
+    return (x * _inverse_length(x, epsilon)).mul_(gain)
+
+
+def _inverse_length(x: Tensor, epsilon: float) -> Tensor:
+    """Return `1 / sqrt(mean(x^2) + epsilon)`, `[..., 1]`."""
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return length.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
 
 
 class RmsNormalise(Function):
@@ -21,8 +40,7 @@ class RmsNormalise(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain: Tensor, epsilon: float) -> Tensor:
         """Normalise `x [..., D]` and scale it by `gain [D]`."""
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        inverse = length.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()  # [..., 1]
+        inverse = _inverse_length(x, epsilon)
         ctx.save_for_backward(x, gain, inverse)
         return (x * inverse).mul_(gain)
 
