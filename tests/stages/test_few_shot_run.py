@@ -103,10 +103,10 @@ def test_a_run_whose_rows_are_gone_says_what_is_missing(few: Path, place: Path) 
 
 
 def test_one_chats_with_the_demonstrations(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from luthier.generation.local import LocalModel
+    from luthier.generation.writer import Writer
 
     asked: list[Request] = []
-    monkeypatch.setattr(LocalModel, "stream", lambda self, request: (asked.append(request), iter(["billing"]))[1])
+    monkeypatch.setattr(Writer, "stream", lambda self, request: (asked.append(request), iter(["billing"]))[1])
     called = done("chat", few, "--json", stdin="late parcel\n")
     assert [message["content"] for message in called.json] == ["late parcel", "billing"]
     (request,) = asked
@@ -120,12 +120,12 @@ def test_a_winner_with_an_instruction_and_a_constraint_is_chatted_with_by_both(
     files: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The constraint of the settings is stored and asked with again; here nothing is generated under it."""
-    from luthier.generation.local import LocalModel
+    from luthier.generation.writer import Writer
 
     asked: list[Request] = []
     run = prompted(files / "labels.csv", model, tmp_path / "told", tell_format=True)
     RunDirectory(run).update(answering=_with_choices(manifest(run)["answering"]))
-    monkeypatch.setattr(LocalModel, "stream", lambda self, request: (asked.append(request), iter(["x"]))[1])
+    monkeypatch.setattr(Writer, "stream", lambda self, request: (asked.append(request), iter(["x"]))[1])
     chat = open_chat(str(run), precision="fp32")
     list(chat.model.stream(Request(user("late parcel"))))
     assert chat.limit == 12

@@ -150,17 +150,17 @@ def test_at_a_terminal_a_wrong_question_does_not_end_the_conversation(taught: Pa
 def test_at_a_terminal_ctrl_c_ends_an_answer_and_then_the_conversation(
     taught: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from luthier.generation.local import LocalModel
+    from luthier.generation.writer import Writer
 
-    original = LocalModel.stream
+    original = Writer.stream
 
-    def interrupted(self: LocalModel, request: object) -> object:
+    def interrupted(self: Writer, request: object) -> object:
         for count, piece in enumerate(original(self, request)):  # type: ignore[arg-type]
             if count == 3:
                 raise KeyboardInterrupt
             yield piece
 
-    monkeypatch.setattr(LocalModel, "stream", interrupted)
+    monkeypatch.setattr(Writer, "stream", interrupted)
     shown, said = talk(taught, ["red invoice old 3\n", None, "never asked\n"])
     assert shown == "> bil …\n> \n"
     assert said[1]["content"] == "bil"
@@ -168,10 +168,10 @@ def test_at_a_terminal_ctrl_c_ends_an_answer_and_then_the_conversation(
 
 def test_a_conversation_is_remembered_if_asked(taught: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from luthier.core.types import Request
-    from luthier.generation.local import LocalModel
+    from luthier.generation.writer import Writer
 
     asked: list[Request] = []
-    monkeypatch.setattr(LocalModel, "stream", lambda self, request: (asked.append(request), iter(["yes"]))[1])
+    monkeypatch.setattr(Writer, "stream", lambda self, request: (asked.append(request), iter(["yes"]))[1])
     talk(taught, ["one\n", "two\n"], remember=True)
     assert [message.content for message in asked[1].messages] == ["one", "yes", "two"]
     asked.clear()
