@@ -21,7 +21,8 @@ class LoraLinear(Linear):
         if update is None:
             ordinary: Tensor = super().forward(x, *args, **kwargs)
             return ordinary
-        base, x = self.base_layer, x.to(compute_dtype(x))
+        base: Any = self.base_layer
+        x = x.to(compute_dtype(x))
         return low_rank_linear(x, base.weight, base.bias, update)
 
     def _update(self) -> LowRankUpdate | None:

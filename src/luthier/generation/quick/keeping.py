@@ -76,15 +76,16 @@ def _output(source: ModelSource, model: LocalModel) -> dict[str, Any] | None:
     They are found by what they hold: some families are saved under other names than their parameters have.
     """
     output = model.loaded.output
-    if type(output.linear) not in (nn.Linear, OwnLinear):
+    linear: Any = output.linear
+    if type(linear) not in (nn.Linear, OwnLinear):
         return None
-    files = read_weights(weight_files(source.folder), output.linear.weight.dtype, model.loaded.device)
+    files = read_weights(weight_files(source.folder), linear.weight.dtype, model.loaded.device)
 
     def name_of(tensor: Tensor | None) -> str | None:
         return None if tensor is None else next(n for n, t in files.items() if torch.equal(t, tensor))
 
     try:
-        names = {"weight": name_of(output.linear.weight), "bias": name_of(output.linear.bias)}
+        names = {"weight": name_of(linear.weight), "bias": name_of(linear.bias)}
     except StopIteration:
         return None
     return {**names, "scale": output.scale, "softcap": output.softcap}
