@@ -31,8 +31,10 @@ def measure(name: str, model: Path) -> dict[str, list[float]]:
     luthier = [sys.executable, "-m", "luthier.cli.main"]
     kinds: dict[str, Callable[[], float]] = {
         "luthier --help": lambda: _whole([*luthier, "--help"]),
-        "luthier chat, first token, opened before": lambda: _first([*luthier, "chat", name], {}),
-        "luthier chat, first token, never opened": lambda: _first([*luthier, "chat", name], {"LUTHIER_NO_QUICK": "1"}),
+        "luthier chat, first token, opened before": lambda: _first([*luthier, "chat", name, "--max-tokens", "1"], {}),
+        "luthier chat, first token, never opened": lambda: _first(
+            [*luthier, "chat", name, "--max-tokens", "1"], {"LUTHIER_NO_QUICK": "1"}
+        ),
         "transformers, first token": lambda: _first([sys.executable, "-c", _PLAIN, str(model)], {}),
     }
     _whole([*luthier, "chat", name, "--max-tokens", "1"])  # it is opened once before
