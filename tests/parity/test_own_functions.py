@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from luthier.models.arithmetic.gated import ACTIVATIONS, GatedProduct
 from luthier.models.arithmetic.linear import OwnLinear, use_own_linears
+from luthier.models.arithmetic.low_rank import LowRankUpdate, low_rank_linear
 from luthier.models.arithmetic.modules import use_own_functions
 from luthier.models.arithmetic.rms_norm import RmsNormalise, rms_normalise
 from luthier.testing import FAMILIES, tiny_model
@@ -114,6 +116,57 @@ def test_what_can_be_made_again_is_not_kept(tmp_path: Path) -> None:
     config, tokens = model.config, IDS.numel()
     a_layer = 2 * 2 * config.hidden_size + 2 * config.intermediate_size  # two norms twice each, activation and product
     assert before - kept(model) >= 4 * tokens * 3 * a_layer
+
+
+@pytest.mark.parametrize("layer", ["trained", "low rank"])
+def test_a_second_backward_gives_the_same_gradients(layer: str) -> None:
+    torch.manual_seed(0)
+    x, gain = torch.randn(3, 4, requires_grad=True), torch.rand(4, requires_grad=True)
+    weight, a, b = (torch.randn(shape, requires_grad=True) for shape in ((5, 4), (2, 4), (5, 2)))
+    y = rms_normalise(x, gain, 0.1)
+    if layer == "trained":
+        linears = [OwnLinear(4, 5), OwnLinear(4, 5)]
+        outputs, trained = [each(y) for each in linears], [x, gain, *(each.weight for each in linears)]
+    else:
+        updates = [LowRankUpdate(a, b, 0.5), LowRankUpdate(a, b, 2.0)]
+        outputs, trained = [low_rank_linear(y, weight.detach(), None, update) for update in updates], [x, gain, a, b]
+    total = torch.stack([output.square().sum() for output in outputs]).sum()
+    first = torch.autograd.grad(total, trained, retain_graph=True)
+    for once, again in zip(first, torch.autograd.grad(total, trained), strict=True):
+        assert torch.equal(once, again)
+
+
+def test_what_a_layer_keeps_is_given_up_where_it_is_recomputed(tmp_path: Path) -> None:
+    """Else recomputation would save nothing of it."""
+    model = plain(tiny_model(tmp_path)).train()
+    use_own_functions(model)
+    use_own_linears(model)
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    gates: list[weakref.ref[torch.Tensor]] = []
+    for layer in model.model.layers:
+        layer.mlp.gate_proj.register_forward_hook(lambda module, given, gate: gates.append(weakref.ref(gate)))
+    hidden = model.model(input_ids=IDS, use_cache=False).last_hidden_state
+    assert [gate() for gate in gates] == [None] * 3
+    hidden.sum().backward()
+    assert len(gates) == 6
+
+
+def test_trained_weights_learn_under_autocast_as_torchs_layers_do(tmp_path: Path) -> None:
+    """bf16 with fp32 weights: the norm gives fp32, the products compute in bf16."""
+    model = plain(tiny_model(tmp_path))
+    own = copy.deepcopy(model)
+    use_own_functions(own)
+    use_own_linears(own)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        wanted, found = (m(input_ids=IDS, use_cache=False).logits for m in (model, own))
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0.02 * float(wanted.abs().max()))
+    for one in (wanted, found):
+        one.float().square().sum().backward()
+    for (name, ordinary), (_, ours) in zip(model.named_parameters(), own.named_parameters(), strict=True):
+        assert ordinary.grad is not None
+        assert ours.grad is not None
+        apart = float((ours.grad - ordinary.grad).norm() / ordinary.grad.norm())
+        assert apart < 0.05, (name, apart)
 
 
 def test_what_a_part_was_changed_to_is_noticed() -> None:

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from luthier.models.arithmetic.origins import Origin, again, origin_of
+from luthier.models.arithmetic.origins import MadeFrom, made_from
+from luthier.models.arithmetic.precision import compute_dtype
 
 
 class OwnLinear(nn.Linear):
@@ -17,28 +18,28 @@ class OwnLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map `[..., in]` to `[..., out]`."""
-        origin = origin_of(input) if torch.is_grad_enabled() and self.weight.requires_grad else None
-        if origin is None or input.dtype != self.weight.dtype:
+        made = made_from(input) if torch.is_grad_enabled() and self.weight.requires_grad else None
+        if made is None or not compute_dtype(input) == input.dtype == self.weight.dtype:
             return super().forward(input)
-        found: Tensor = _LinearOfMade.apply(input, self.weight, self.bias, origin)
+        found: Tensor = _LinearOfMade.apply(input, self.weight, self.bias, made)
         return found
 
 
 class _LinearOfMade(Function):
-    """A linear layer whose input's origin is kept; gradients reach all three."""
+    """A linear layer that keeps what its input was made from; gradients reach input, weight and bias."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, origin: Origin) -> Tensor:
-        ctx.save_for_backward(weight, *origin.parts)
-        ctx.origin = origin
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, made: MadeFrom) -> Tensor:
+        ctx.save_for_backward(weight, *made.parts)
+        ctx.origin = made.origin.keep()
         return F.linear(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         weight, *parts = ctx.saved_tensors
-        of_x = gradient @ weight if ctx.needs_input_grad[0] else None
         rows = gradient.reshape(-1, gradient.shape[-1])
-        of_weight = rows.t() @ again(ctx, parts) if ctx.needs_input_grad[1] else None
+        of_x = gradient @ weight if ctx.needs_input_grad[0] else None
+        of_weight = rows.t() @ ctx.origin.again(parts)
         return of_x, of_weight, rows.sum(0) if ctx.needs_input_grad[2] else None, None
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from luthier.models.arithmetic.origins import Origin, again, origin_of
+from luthier.models.arithmetic.origins import MadeFrom, made_from
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def low_rank_linear(x: Tensor, weight: Tensor, bias: Tensor | None, update: LowR
         bias: `[out]`, frozen.
         update: In any precision.
     """
-    found: Tensor = LowRankLinear.apply(x, weight, bias, update.a, update.b, update.scale, origin_of(x))
+    found: Tensor = LowRankLinear.apply(x, weight, bias, update.a, update.b, update.scale, made_from(x))
     return found
 
 
@@ -53,7 +53,7 @@ class LowRankLinear(Function):
         a: Tensor,
         b: Tensor,
         scale: float,
-        origin: Origin | None = None,
+        made: MadeFrom | None = None,
     ) -> Tensor:
         """Map `x [..., in]` to `[..., out]`."""
         rows = x.reshape(-1, x.shape[-1])
@@ -61,8 +61,9 @@ class LowRankLinear(Function):
         y = rows @ weight.t() if bias is None else torch.addmm(bias.to(x.dtype), rows, weight.t())
         narrow = rows @ down.t()  # [T, R]
         y.addmm_(narrow, up.t(), alpha=scale)
-        ctx.save_for_backward(weight, down, up, narrow, *(origin.parts if origin else (rows,)))
-        ctx.scale, ctx.shape, ctx.masters, ctx.origin = scale, x.shape, (a.dtype, b.dtype), origin
+        ctx.save_for_backward(weight, down, up, narrow, *(made.parts if made else (rows,)))
+        ctx.scale, ctx.shape, ctx.masters = scale, x.shape, (a.dtype, b.dtype)
+        ctx.origin = made.origin.keep() if made else None
         return y.view(*x.shape[:-1], y.shape[-1])
 
     @staticmethod
@@ -72,7 +73,7 @@ class LowRankLinear(Function):
         of_y = gradient.reshape(-1, gradient.shape[-1])
         of_narrow = (of_y @ up).mul_(ctx.scale)  # [T, R]
         of_b = (of_y.t() @ narrow).mul_(ctx.scale).to(ctx.masters[1])
-        rows = kept[0] if ctx.origin is None else again(ctx, kept)
+        rows = kept[0] if ctx.origin is None else ctx.origin.again(kept)
         of_a = (of_narrow.t() @ rows).to(ctx.masters[0])
         of_x = None
         if ctx.needs_input_grad[0]:

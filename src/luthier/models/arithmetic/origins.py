@@ -3,14 +3,19 @@
 What a norm gives is read by three products, each of which would keep it for its weights' gradient; what it is made from
 is kept by the norm anyway. The same holds for the product of a gated feed-forward. Together they are a third of what a
 layer keeps of a token.
+
+Whoever keeps an origin saves the parts through `save_for_backward`, as any other tensor: so they are given up and made
+anew where layers are recomputed, and a part that was changed since is noticed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
+
+_NOTE = "luthier_made_from"
 
 
 class Origin:
@@ -18,39 +23,43 @@ class Origin:
 
     Args:
         make: Makes it again from its parts, bit for bit.
-        parts: What it is made from.
     """
 
-    def __init__(self, make: Callable[..., Tensor], parts: tuple[Tensor, ...]) -> None:
+    def __init__(self, make: Callable[..., Tensor]) -> None:
         self._make = make
-        self.parts = parts
         self._made: Tensor | None = None
+        self._keepers = self._asked = 0
 
-    def again(self, parts: tuple[Tensor, ...]) -> Tensor:
-        """Return the tensor, made again for the first who asks and held for the others who have kept this origin.
+    def keep(self) -> Origin:
+        """Count one more who will ask in each backward."""
+        self._keepers += 1
+        return self
 
-        Args:
-            parts: The parts, as they went through `save_for_backward`, which sees whether they were changed since.
-        """
+    def again(self, parts: Sequence[Tensor]) -> Tensor:
+        """Return the tensor as rows `[T, D]`: made for the first who asks, and held until the last keeper has asked."""
         if self._made is None:
             self._made = self._make(*parts)
-        return self._made
+        made = self._made.reshape(-1, self._made.shape[-1])
+        self._asked += 1
+        if self._asked == self._keepers:
+            self._made, self._asked = None, 0
+        return made
 
 
-def again(ctx: Any, parts: Sequence[Tensor]) -> Tensor:
-    """Return the tensor of the origin `ctx.origin` as rows `[T, D]`, in a backward, and let the origin go."""
-    origin, ctx.origin = ctx.origin, None  # whoever asks last frees what was made
-    made: Tensor = origin.again(tuple(parts))
-    return made.reshape(-1, made.shape[-1])
+class MadeFrom(NamedTuple):
+    """What stands on a tensor: its origin, and its parts."""
+
+    origin: Origin
+    parts: tuple[Tensor, ...]
 
 
 def with_origin(tensor: Tensor, make: Callable[..., Tensor], *parts: Tensor) -> Tensor:
     """Note on a tensor how it was made."""
-    tensor.luthier_origin = Origin(make, parts)  # type: ignore[attr-defined]
+    setattr(tensor, _NOTE, MadeFrom(Origin(make), parts))
     return tensor
 
 
-def origin_of(tensor: Tensor) -> Origin | None:
-    """Return how a tensor was made, if that was noted."""
-    found: Origin | None = getattr(tensor, "luthier_origin", None)
-    return found
+def made_from(tensor: Tensor) -> MadeFrom | None:
+    """Return what a tensor was made from, if that was noted."""
+    found: Any = getattr(tensor, _NOTE, None)
+    return found if isinstance(found, MadeFrom) else None
