@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from luthier.generation import sampling
 from luthier.generation.engine import BatchEngine
 from luthier.generation.readers import ModelReader
 from luthier.generation.sequences import Turns
+from luthier.models.arithmetic.modules import OWN_CLASSES
 from luthier.models.readout_model import ReadoutModel, Work
 from luthier.models.readouts import TokenLogps
 from luthier.objectives.supervised import SupervisedFineTuning
@@ -33,6 +35,20 @@ PLAIN = Path(__file__).parents[2] / "benchmarks" / "exactness" / "plain_peft.py"
 NEAR_TIE = 1e-4
 STOPS, LIMIT = [2, *range(40, 60)], 8
 TURNS = Turns(frozenset(STOPS), lambda ids: "")
+
+
+@contextmanager
+def ordinary_functions(model: torch.nn.Module) -> Iterator[None]:
+    """Give norms and feed-forwards back the classes that transformers gave them."""
+    own = {module: type(module) for module in model.modules() if type(module).__mro__[1] in OWN_CLASSES}
+    assert own
+    for module, found in own.items():
+        module.__class__ = found.__mro__[2]
+    try:
+        yield
+    finally:
+        for module, found in own.items():
+            module.__class__ = found
 
 
 def ragged(count: int) -> list[list[int]]:
@@ -121,9 +137,11 @@ def test_a_saved_adapter_answers_alike_in_a_plain_script(
     for number, ids in enumerate(probes):
         own = logits[str(number)]
         with torch.no_grad(), readout.reading("default", model.ordinary_attention):
-            called = model.module(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
-        # Norms and feed-forwards of ours round in another order than those of the plain script.
-        torch.testing.assert_close(called, own, rtol=1e-5, atol=1e-5 * float(own.abs().max()))
+            ours = model.module(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
+            with ordinary_functions(model.module):
+                called = model.module(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
+        assert torch.equal(called, own), "the same modules, called the same way, give the same bits"
+        assert (ours - own).norm() / own.norm() <= 1e-6
         weights = np.r_[0.0, np.ones(len(ids) - 1)].astype(np.float32)
         if len(ids) > 1:
             packed = readout.read(sequence_batch(np.array(ids), weights), [TokenLogps()], "default")["logps"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -30,7 +30,7 @@ class Engine(Protocol):
         ...
 
 
-class Writer:
+class Writer(ABC):
     """Writes with a model.
 
     Args:
@@ -77,6 +77,12 @@ class Writer:
                 text = text[: len(text) - _begun(text, request.decoding.stop)]
             yield text[len(shown) :]
             shown = text
+
+    def times_of(self, requests: Sequence[Request]) -> EngineTimes:
+        """Complete requests, and say how long reading and writing took."""
+        self.engine.times = EngineTimes()
+        self.complete(requests)
+        return self.engine.times
 
     @abstractmethod
     def _score(self, asked: Mapping[int, Request]) -> dict[int, Completion]:

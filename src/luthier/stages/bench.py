@@ -17,7 +17,6 @@ from luthier.data.render import Renderer
 from luthier.data.shipped import shipped_data
 from luthier.data.sources import read_examples
 from luthier.evaluation.opening import open_model, reading_weights
-from luthier.generation.sequences import EngineTimes
 from luthier.models.cost import estimate_answering_bytes, estimate_training_bytes
 from luthier.models.fit import SUSTAINED, measure_machine, training_operations
 from luthier.models.load import load_model
@@ -80,7 +79,7 @@ def bench(spec: str, works: Sequence[str], precision: str, listener: Listener) -
             raise unknown_name("kind of work", name, WORKS)
     source = find_model(spec, listener)
     with reading_weights(source):
-        machine = measure_machine()
+        machine = measure_machine(precision)
         measured = [
             speed for name in (works or WORKS) for speed in WORKS[name](spec, precision, machine.gflops, listener)
         ]
@@ -134,8 +133,7 @@ def _answering(spec: str, precision: str, gflops: float, listener: Listener) -> 
         model = open_model(spec, precision)
         asked = [Request(e.messages, Decoding(max_tokens=_NEW_TOKENS)) for e in _examples()[:_PROMPTS]]
         for _ in range(2):  # the first products of a new shape take longer
-            model.engine.times = times = EngineTimes()
-            model.complete(asked)
+            times = model.times_of(asked)
             progress.advance()
     peak, expected = peak_memory_bytes(), estimate_answering_bytes(model.loaded.facts, model.loaded.precision)
     reading = times.prefill_tokens / times.prefill_seconds
@@ -163,9 +161,9 @@ def _table(measured: Sequence[Speed]) -> Table:
         Column("", help="What was done"),
         Column("tokens/s", "right", help="Median over steps; none of the tokens is padding"),
         Column("of the limit", "right", help="Of what the machine's matrix products allow"),
-        Column("expected", "right", help="Tokens a second that plans reckon with before anything was measured"),
+        Column("plans expect", "right", help="Tokens a second that plans reckon with before anything was measured"),
         Column("peak memory", "right", help="Of the process, the model's weights included"),
-        Column("expected", "right", help="Memory that plans reckon with"),
+        Column("plans expect", "right", help="Memory that plans reckon with"),
         Column(""),
     ]
     rows = [

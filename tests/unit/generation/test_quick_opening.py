@@ -17,7 +17,7 @@ from torch import nn
 
 from luthier.adapters import ADAPTERS
 from luthier.core.errors import LuthierError
-from luthier.core.files import read_json, write_json
+from luthier.core.files import write_json
 from luthier.core.sealed import read_checked, with_check
 from luthier.core.types import Decoding, Message, Request
 from luthier.generation.local import LocalModel, open_local
@@ -42,15 +42,17 @@ def opened(folder: Path) -> tuple[ModelSource, LocalModel]:
     return source, model
 
 
+@pytest.fixture(autouse=True)
+def _cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "kept"))
+
+
 @pytest.fixture
 def own(tiny_folder: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
-    """Return a copy of a family's tiny model: what is kept of it belongs to one test."""
+    """Return a copy of a family's tiny model, which a test may change."""
 
     def copy(family: str = "llama") -> Path:
-        folder = Path(shutil.copytree(tiny_folder(family), tmp_path / family))
-        config = read_json(folder / "config.json")
-        write_json(folder / "config.json", config | {"copied_for": str(tmp_path)})
-        return folder
+        return Path(shutil.copytree(tiny_folder(family), tmp_path / family))
 
     return copy
 
@@ -114,7 +116,7 @@ def change_weights(folder: Path, kept: Path) -> None:
 
 def change_template(folder: Path, kept: Path) -> None:
     file = folder / "chat_template.jinja"
-    file.write_text(file.read_text(encoding="utf-8") + " ", encoding="utf-8")
+    file.write_text("{# changed #}" + file.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def change_facts(folder: Path, kept: Path) -> None:
@@ -150,6 +152,28 @@ def test_what_has_changed_is_opened_through_transformers_again(
     assert keep(source, model)
     assert open_quickly(source, precision="fp32") is not None
     change(folder, folder_of(source, "fp32"))
+    assert open_quickly(source, precision="fp32") is None
+    source, model = opened(folder)
+    assert keep(source, model)
+    assert open_quickly(source, precision="fp32") is not None
+
+
+def test_the_models_that_were_kept_longest_ago_are_forgotten(
+    own: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("luthier.generation.quick.keeping.MOST_KEPT", 2)
+    sources = []
+    for family in ("llama", "qwen2", "gpt2"):
+        source, model = opened(own(family))
+        assert keep(source, model)
+        sources.append(source)
+    assert [open_quickly(source, precision="fp32") is not None for source in sources] == [False, True, True]
+
+
+def test_it_can_be_switched_off(own: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    source, model = opened(own())
+    assert keep(source, model)
+    monkeypatch.setenv("LUTHIER_NO_QUICK", "1")
     assert open_quickly(source, precision="fp32") is None
 
 

@@ -11,6 +11,9 @@ from luthier.models.source import ModelSource
 from luthier.models.weights import weights_digest
 
 FACTS, TOKENIZER = "facts.json", "tokenizer.json"
+MOST_KEPT = 8
+"""Models, with their adapters, of which something is kept."""
+
 _BESIDE_WEIGHTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
                    "chat_template.jinja", "chat_template.json", "generation_config.json")  # fmt: skip
 

@@ -26,6 +26,7 @@ from luthier.generation.writer import Writer
 from luthier.models.arithmetic.low_rank import LowRankUpdate
 from luthier.models.attention import PackedAttention
 from luthier.models.load import pick_device, pick_precision
+from luthier.models.loaded import Precision
 from luthier.models.output_layer import OutputLayer
 from luthier.models.probe import ALLOWED_NATS
 from luthier.models.source import ModelSource, require_saved
@@ -65,11 +66,8 @@ def open_quickly(source: ModelSource, *, precision: str = "auto", device: str = 
         facts = read_checked(folder / FACTS)
         if sha256_file(folder / TOKENIZER) != facts["tokenizer_sha256"]:
             return None
-    except (OSError, ValueError, KeyError):
-        return None
-    try:
-        reader = build_reader(source, facts, torch.bfloat16 if chosen == "bf16" else torch.float32, place)
-    except NotDescribedError:
+        reader = build_reader(base_weights(source, chosen, place), adapter_weights(source, place), facts)
+    except (OSError, ValueError, KeyError, NotDescribedError):
         return None
     if not says_the_same(reader, facts):
         return None
@@ -83,46 +81,47 @@ def _tokenizer(file: Path, facts: Mapping[str, Any]) -> PlainTokenizer:
     return PlainTokenizer(Tokenizer.from_file(str(file)), **facts)
 
 
-def build_reader(
-    source: ModelSource, facts: Mapping[str, Any], dtype: torch.dtype, device: torch.device
-) -> DecoderReader:
-    """Put a decoder together from the weights' files.
+def base_weights(source: ModelSource, precision: Precision, device: torch.device) -> dict[str, Tensor]:
+    """Read a base's weights, in the precision of its products."""
+    return _read(weight_files(source.folder), torch.bfloat16 if precision == "bf16" else torch.float32, device)
 
-    Args:
-        source: Where the files are.
-        facts: What was kept: `config`, `output`, `updates`.
-        dtype: Precision of the products.
-        device: Where to compute.
 
-    Raises:
-        NotDescribedError: if a weight is missing, or the family is not described.
-    """
-    weights = read_weights(weight_files(source.folder), dtype, device)
-    updates = {}
-    if source.adapter is not None:
-        added = read_weights([source.adapter / "adapter_model.safetensors"], torch.float32, device)
-        updates = {
-            name: LowRankUpdate(added[f"{_PEFT}{name}.lora_A.weight"], added[f"{_PEFT}{name}.lora_B.weight"], scale)
-            for name, scale in facts["updates"].items()
-        }
-    decoder = describe(Source(SimpleNamespace(**facts["config"]), weights, dtype, updates))
-    kept = facts["output"]
-    for name in (kept["weight"], kept["bias"]):
-        if name is not None and name not in weights:
-            raise NotDescribedError(f"it has no weight {name}")
-    linear = _product(weights[kept["weight"]], weights[kept["bias"]] if kept["bias"] else None)
-    return DecoderReader(decoder, OutputLayer(linear, kept["scale"], kept["softcap"]))
+def adapter_weights(source: ModelSource, device: torch.device) -> dict[str, Tensor]:
+    """Read an adapter's weights; none without an adapter."""
+    files = [] if source.adapter is None else [source.adapter / "adapter_model.safetensors"]
+    return _read(files, torch.float32, device)
+
+
+def _read(files: Sequence[Path], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    return {name: tensor.to(device, dtype) for file in files for name, tensor in load_file(file).items()}
 
 
 _PEFT = "base_model.model."
 """What PEFT puts before the name of a module."""
 
 
-def read_weights(files: Sequence[Path], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
-    """Return all tensors of some safetensors files."""
-    from safetensors.torch import load_file
+def build_reader(base: Mapping[str, Tensor], added: Mapping[str, Tensor], facts: Mapping[str, Any]) -> DecoderReader:
+    """Put a decoder together.
 
-    return {name: tensor.to(device, dtype) for file in files for name, tensor in load_file(file).items()}
+    Args:
+        base: Weights by name, as in the files.
+        added: Those of the adapter.
+        facts: What was kept: `config`, `output`, `updates`.
+
+    Raises:
+        KeyError: if a weight is missing.
+        NotDescribedError: if a weight is missing, or the family is not described.
+    """
+    updates = {
+        name: LowRankUpdate(added[f"{_PEFT}{name}.lora_A.weight"], added[f"{_PEFT}{name}.lora_B.weight"], scale)
+        for name, scale in facts["updates"].items()
+    }
+    kept = facts["output"]
+    weight, bias = base[kept["weight"]], None if kept["bias"] is None else base[kept["bias"]]
+    decoder = describe(Source(SimpleNamespace(**facts["config"]), base, weight.dtype, updates))
+    return DecoderReader(decoder, OutputLayer(_product(weight, bias), kept["scale"], kept["softcap"]))
 
 
 def _product(weight: Tensor, bias: Tensor | None) -> nn.Linear:

@@ -55,6 +55,10 @@ class _OwnGatedFeedForward(nn.Module):
         return found
 
 
+OWN_CLASSES = (_OwnRmsNorm, _OwnGatedFeedForward)
+"""What stands between a changed module's class and the one that it had."""
+
+
 def use_own_functions(model: nn.Module) -> dict[str, int]:
     """Let norms and gated feed-forwards compute with our functions; says how many of each class do."""
     changed: dict[str, int] = {}

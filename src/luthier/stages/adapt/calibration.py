@@ -14,7 +14,6 @@ from luthier.core.types import Decoding, Request
 from luthier.data.render import Renderer
 from luthier.evaluation.opening import reading_weights, require_there
 from luthier.generation.local import LocalModel
-from luthier.generation.sequences import EngineTimes
 from luthier.models.compatibility import check_compatible
 from luthier.models.cost import estimate_training_bytes
 from luthier.models.load import load_model, template_note
@@ -125,18 +124,12 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
 def _generation_speeds(model: LocalModel, material: Material) -> dict[str, float]:
     """Measure reading prompts and writing answers, many at once as in an evaluation; and writing one alone."""
     examples = material.parts.choose[:_PROMPTS]
-    alone = _times(model, [Request(e.messages, Decoding(max_tokens=_NEW_TOKENS)) for e in examples[:1]])  # warms up
+    alone = model.times_of([Request(e.messages, Decoding(max_tokens=_NEW_TOKENS)) for e in examples[:1]])  # warms up
     many = [Request(e.messages, Decoding(max_tokens=_NEW_TOKENS)) for e in examples]
-    _times(model, many)  # the first products of a new shape take longer
-    together = _times(model, many)
+    model.times_of(many)  # the first products of a new shape take longer
+    together = model.times_of(many)
     return {
         "prefill_tokens_per_second": together.prefill_tokens / together.prefill_seconds,
         "generate_tokens_per_second": max(1, together.decode_tokens) / max(1e-3, together.decode_seconds),
         "seconds_a_token_alone": alone.decode_seconds / max(1, alone.decode_tokens),
     }
-
-
-def _times(model: LocalModel, requests: list[Request]) -> EngineTimes:
-    model.engine.times = EngineTimes()
-    model.complete(requests)
-    return model.engine.times
