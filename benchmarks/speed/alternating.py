@@ -31,15 +31,15 @@ class Contestant:
 
     def __init__(self, program: str, settings: Mapping[str, Any], log: Path) -> None:
         self._log = log
-        self._errors = open(log, "w", encoding="utf-8")  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [sys.executable, str(HERE / program), json.dumps(settings)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            encoding="utf-8",
-        )
+        with open(log, "w", encoding="utf-8") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, str(HERE / program), json.dumps(settings)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                encoding="utf-8",
+            )
         self.facts = self._answer()
 
     def turn(self, work: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +70,6 @@ class Contestant:
             self._process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self._process.kill()
-        self._errors.close()
 
 
 def play(

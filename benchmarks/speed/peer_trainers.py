@@ -126,7 +126,7 @@ def hf_sft(folder: str) -> Any:
 def trl_dpo(folder: str) -> Any:
     from trl import DPOConfig, DPOTrainer
 
-    class Prepared(DPOTrainer):  # type: ignore[misc]
+    class Prepared(DPOTrainer):
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
             """Leave the rows as they are: they are ids already."""
             return dataset

@@ -15,8 +15,6 @@ from workloads import WORKLOADS, Workload
 
 Result = Mapping[str, Any]
 _PEERS = ("trl", "transformers", "peft", "accelerate", "datasets", "lm_eval")
-_FLOP_LORA, _FLOP_FULL = 453e6, 680e6
-"""Floating-point operations a token of a step, with the output layer at a quarter of the tokens (see `_limits`)."""
 
 
 def versions() -> dict[str, str]:
@@ -106,7 +104,7 @@ def summary(name: str, found: Result) -> str:
     ]  # fmt: skip
     said = [table(header, lines), "", f"{len(own)} turns of {_amount(load, found)}."]
     if load.work == "supervised":
-        said.append(_limits(load, found))
+        said.append(_limits(found))
     return "\n".join(said)
 
 
@@ -131,10 +129,9 @@ def _agreement(kind: str, own: Sequence[Result], theirs: Sequence[Result]) -> st
     return ""
 
 
-def _limits(load: Workload, found: Result) -> str:
+def _limits(found: Result) -> str:
     """Say how much of the machine's limit is used, with the operations that the step cannot do without."""
-    full = load.settings["method"] == "full"
-    most = found["limit_gflops"] * 1e9 / (_FLOP_FULL if full else _FLOP_LORA)
+    most = found["limit_gflops"] * 1e9 / found["operations_a_token"]
     pace = _tokens_per_second(found["turns"]["luthier"], found["tokens"])
     return (
         f"The limit: {found['limit_gflops']:.0f} GFLOP/s of matrix products, so at most {most:.0f} tokens a second; "

@@ -36,7 +36,7 @@ from shared.machine import card
 from workloads import WORKLOADS, Workload
 
 from luthier.core.files import read_json, write_json
-from luthier.models.fit import measure_gflops
+from luthier.models.fit import measure_gflops, training_operations
 from luthier.models.load import pick_device, pick_precision
 from luthier.models.source import find_model
 
@@ -117,7 +117,15 @@ def measure(
         "tokens": [report.tokens_in(load, [rows[i] for i in turn]) for turn in played[_SPARE_TURNS:]],
         "precision": precision,
         "limit_gflops": limit(precision),
+        "operations_a_token": operations(load, [rows[i] for turn in played for i in turn]),
     }
+
+
+def operations(load: Workload, rows: list[dict[str, Any]]) -> float:
+    """Count the operations of a training step that nobody can do without, a token."""
+    answers = sum(len(row.get("answer", ())) for row in rows) / max(1, report.tokens_in(load, rows))
+    facts = find_model(MODEL).facts()
+    return training_operations(facts, answers, all_weights=load.settings.get("method") == "full")
 
 
 def say(line: str) -> None:

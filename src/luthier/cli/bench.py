@@ -25,7 +25,7 @@ def bench(
     precision: options.Precision = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Measure how fast this machine tunes and answers with a model: about a minute for the built-in one.
+    """Measure how fast this machine tunes and answers with a model: a minute or two for the built-in one.
 
     Beside each figure: the share of what the machine's matrix products allow, and what plans would have expected.
     """

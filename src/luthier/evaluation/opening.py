@@ -95,7 +95,7 @@ class Chat:
     writer: LocalModel | QuickModel
 
     def close(self) -> None:
-        """Keep what opening the model has found out: the next time it opens without transformers, in half the time."""
+        """Keep what opening the model has found out: the next time it opens without transformers."""
         if isinstance(self.writer, LocalModel):
             with suppress(OSError):  # a full or read-only cache costs seconds next time, nothing else
                 keep(self.source, self.writer)

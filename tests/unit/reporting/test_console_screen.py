@@ -170,7 +170,7 @@ def test_bars_on_a_terminal_share_a_display_that_goes_with_the_last(monkeypatch:
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("TERM", "xterm-256color")
     streams = Streams(color=True)
-    with streams.listener.track("candidates [2]", 3) as outer:
+    with streams.listener.track("candidates [2]", 3, done=1) as outer:
         with streams.listener.track("training", 10, "steps") as inner:
             inner.advance(5)
             inner.note("loss 1.25")
@@ -178,6 +178,7 @@ def test_bars_on_a_terminal_share_a_display_that_goes_with_the_last(monkeypatch:
         outer.advance()
     err = streams.err.getvalue()
     assert "candidates [2]" in err
+    assert "1/3" in err
     assert "5/10 steps" in err
     assert "loss 1.25" in err
     assert err.endswith("\x1b[1A\x1b[2K\x1b[?25h\r")  # lines are cleared, the cursor is back

@@ -111,7 +111,8 @@ class SingleDeviceEngine:
             _, moment, name = key.split("/", 2)
             if name not in self.trained:
                 raise GuardError(f"The checkpoint holds {name}, which is not trained here: it is of another adapter.")
-            self.optimizer.state[self.trained[name]][moment] = value.clone()
+            parameter = self.trained[name]
+            self.optimizer.state[parameter][moment] = value.to(parameter.device, copy=True)
         self.updates = int(state["updates"])
         without = [name for name, p in self.trained.items() if _MOMENTS - self.optimizer.state.get(p, {}).keys()]
         if self.updates and without:
