@@ -15,6 +15,10 @@ from luthier.models.facts import ModelFacts
 _ADAM_BYTES = 16
 _PROCESS_BYTES = 600 * 2**20
 """Python, torch and transformers themselves."""
+_MADE_AGAIN = frozenset(
+    {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "granite", "smollm3", "olmo2"}
+)
+"""Families whose norms and gated feed-forwards compute with functions of `models/arithmetic`."""
 _TRANSIENT = 1.6
 """Activations held at once against those kept for the backward: gradients of the layer at work, copies to bf16."""
 _CHECKPOINT_BYTES = 12
@@ -39,8 +43,10 @@ def estimate_training_bytes(facts: ModelFacts, trained: Mapping[str, Any], micro
     width = 2 if precision == "bf16" else 4
     weights = frozen * width + numbers * _ADAM_BYTES
     # Kept a token and layer by plain autograd: about ten widths (norms, projections, residuals) and four of the
-    # feed-forward (gate, up, activation, product).
-    activations = micro_tokens * facts.layers * (10 * facts.width + 4 * facts.feed_forward) * width
+    # feed-forward (gate, up, activation, product). What norms (in fp32) and gated products give is made again instead.
+    own = facts.family in _MADE_AGAIN
+    widths, inner = 6 if own and precision == "fp32" else 10, 2 if own else 4
+    activations = micro_tokens * facts.layers * (widths * facts.width + inner * facts.feed_forward) * width
     logits = 256 * facts.vocabulary * 4 * 3
     training = weights + int(activations * _TRANSIENT) + logits
     return int(_PROCESS_BYTES + max(training, estimate_answering_bytes(facts, precision) - _PROCESS_BYTES))

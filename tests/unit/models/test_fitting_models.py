@@ -81,7 +81,7 @@ def test_a_measured_speed_of_the_built_in_model_is_met() -> None:
 
 
 def test_memory_decides_what_fits() -> None:
-    facts, work = BUILTIN_SHAPES["smollm2-135m-instruct"], Workload()
+    facts, work = BUILTIN_SHAPES["smollm2-135m-instruct"], Workload(micro_batch_tokens=2048)
     answering = estimate_answering_bytes(facts, "fp32")
     tuning = estimate_training_bytes(facts, lora_parameters(facts, 16), work.micro_batch_tokens, "fp32")
     assert answering < tuning

@@ -57,8 +57,22 @@ def test_memory_grows_by_sixteen_bytes_a_trained_parameter(tiny: Callable[..., A
     parameters = {"w": next(tiny("llama").module.parameters())}  # 259 x 32
     frozen = estimate_training_bytes(facts, {}, 1_000_000, "fp32")
     assert estimate_training_bytes(facts, parameters, 1_000_000, "fp32") - frozen == 259 * 32 * (16 - 4)
-    per_token = 1.6 * 3 * (10 * 32 + 4 * 64) * 4
-    assert estimate_training_bytes(facts, {}, 1_000_001, "fp32") - frozen == pytest.approx(per_token, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("family", "precision", "kept"),
+    [
+        ("llama", "fp32", (6 * 32 + 2 * 64) * 4),
+        ("llama", "bf16", (10 * 32 + 2 * 64) * 2),
+        ("phi", "fp32", (10 * 32 + 4 * 64) * 4),
+    ],
+)
+def test_memory_grows_by_what_a_layer_keeps_of_a_token(
+    tiny: Callable[..., Any], family: str, precision: str, kept: int
+) -> None:
+    facts = tiny(family).facts
+    one, more = (estimate_training_bytes(facts, {}, tokens, precision) for tokens in (1_000_000, 1_000_001))
+    assert more - one == pytest.approx(1.6 * 3 * kept, abs=1)
 
 
 def test_memory_holds_the_cache_of_keys_and_values_where_that_is_the_most(tiny: Callable[..., Any]) -> None:
