@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import AutoModelForCausalLM
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
@@ -18,6 +19,7 @@ from luthier.models.arithmetic.gated import ACTIVATIONS, GatedProduct
 from luthier.models.arithmetic.linear import OwnLinear, use_own_linears
 from luthier.models.arithmetic.low_rank import LowRankUpdate, low_rank_linear
 from luthier.models.arithmetic.modules import use_own_functions
+from luthier.models.arithmetic.origins import Origin
 from luthier.models.arithmetic.rms_norm import RmsNormalise, rms_normalise
 from luthier.testing import FAMILIES, tiny_model
 
@@ -126,7 +128,7 @@ def test_what_can_be_made_again_is_not_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layer", ["trained", "low rank"])
-def test_a_second_backward_gives_the_same_gradients(layer: str) -> None:
+def test_gradients_are_those_of_the_formulas_also_the_second_time(layer: str) -> None:
     torch.manual_seed(0)
     x, gain = torch.randn(3, 4, requires_grad=True), torch.rand(4, requires_grad=True)
     weight, a, b = (torch.randn(shape, requires_grad=True) for shape in ((5, 4), (2, 4), (5, 2)))
@@ -139,8 +141,26 @@ def test_a_second_backward_gives_the_same_gradients(layer: str) -> None:
         outputs, trained = [low_rank_linear(y, weight.detach(), None, update) for update in updates], [x, gain, a, b]
     total = torch.stack([output.square().sum() for output in outputs]).sum()
     first = torch.autograd.grad(total, trained, retain_graph=True)
+    plain_y = gain * x / (x.square().mean(-1, keepdim=True) + 0.1).sqrt()
+    if layer == "trained":
+        written = [F.linear(plain_y, each.weight, each.bias) for each in linears]
+    else:
+        written = [plain_y @ (weight.detach() + scale * b @ a).t() for scale in (0.5, 2.0)]
+    plain_total = torch.stack([output.square().sum() for output in written]).sum()
+    for once, wanted in zip(first, torch.autograd.grad(plain_total, trained), strict=True):
+        torch.testing.assert_close(once, wanted, rtol=1e-5, atol=1e-5 * float(wanted.abs().max()))
     for once, again in zip(first, torch.autograd.grad(total, trained), strict=True):
         assert torch.equal(once, again)
+
+
+def test_an_origin_makes_once_for_all_its_keepers_and_lets_go() -> None:
+    made: list[torch.Tensor] = []
+    origin = Origin(lambda part: made.append(part * 2.0) or made[-1])
+    origin.keep().keep()
+    part = torch.ones(1, 3, 2)
+    for asked, expected in ((1, 1), (2, 1), (3, 2)):
+        assert origin.again([part]).shape == (3, 2)
+        assert (asked, len(made)) == (asked, expected)
 
 
 def test_what_a_layer_keeps_is_given_up_where_it_is_recomputed(tmp_path: Path) -> None:
