@@ -47,6 +47,23 @@ def _records_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         yield
 
 
+@pytest.fixture(autouse=True)
+def _opened_here(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remember opened models test by test: none goes round what another test put into the ordinary way of opening."""
+    from luthier.generation.quick import kept
+
+    folders: list[Path] = []
+
+    def folder() -> Path:
+        if os.environ.get("LUTHIER_CACHE"):
+            return Path(os.environ["LUTHIER_CACHE"])
+        if not folders:
+            folders.append(tmp_path_factory.mktemp("opened"))
+        return folders[0]
+
+    monkeypatch.setattr(kept, "cache_folder", folder)
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
     """Fill a folder that all workers share: the first of them that asks does it; never written to again."""
