@@ -19,11 +19,21 @@ VERBS = ("adapt", "tune", "evaluate", "compare", "chat", "data", "answer", "resu
 
 def test_help_shows_all_verbs_the_daily_ones_first() -> None:
     text = done("--help").out
-    places = [text.index(f"\n│ {verb} ") for verb in VERBS]
+    places = [text.index(f"\n  {verb} ") for verb in VERBS]
     assert places == sorted(places)
-    assert text.index("The verbs people live in") < places[0]
-    assert places[5] < text.index("Further verbs") < places[6]
+    assert text.index("The verbs people live in:\n") < places[0]
+    assert places[5] < text.index("Further verbs:\n") < places[6]
     assert "Start with:  luthier demo" in text
+
+
+def test_options_stand_in_their_sections_and_examples_as_they_are_typed() -> None:
+    text = done("adapt", "--help").out
+    order = ["Arguments:", "FILE", "Options:", "--budget", "Reading the rows:", "--prompt", "Examples:"]
+    places = [text.index(f"\n{name}" if name.endswith(":") else f"{name} ") for name in order]
+    assert places == sorted(places)
+    assert text.index("--prompt <str>") > text.index("Reading the rows:")
+    assert "\n  luthier adapt few.csv --cross-validate\n  luthier adapt runs/1 --budget 30m\n" in text
+    assert "check" in done("data", "--help").out.split("Commands:")[1]
 
 
 @pytest.mark.parametrize("verb", [*VERBS, "data check", "data preview"])
@@ -38,8 +48,8 @@ def test_every_verb_has_help(verb: str) -> None:
 
 
 def test_defaults_are_shown() -> None:
-    """They stand in square brackets, which some markup would swallow."""
-    shown = " ".join(done("adapt", "--help").out.replace("│", " ").split())
+    """They stand in square brackets, in the text of an option or after it."""
+    shown = " ".join(done("adapt", "--help").out.split())
     for default in ("smollm2-135m-instruct", "10m", "auto", "0", "the next runs/N", "guessed"):
         assert f"[default: {default}]" in shown
     assert "[default: RUN/merged]" in " ".join(done("merge", "--help").out.split())

@@ -11,10 +11,10 @@ from luthier.cli.session import perform
 
 _FOLDS = 5
 EXAMPLES = (
-    "Examples:\n\n  luthier adapt tickets.csv\n\n  luthier adapt dialogues.jsonl --prompt "
-    "'Summarize:\\n\\n{dialogue}' --answer summaries\n\n"
-    "  luthier adapt tickets.csv --target 0.8 --budget 30m --model path/to/model\n\n"
-    "  luthier adapt few.csv --cross-validate\n\n  luthier adapt runs/1 --budget 30m"
+    "Examples:\n  luthier adapt tickets.csv\n  luthier adapt dialogues.jsonl --prompt "
+    "'Summarize:\\n\\n{dialogue}' --answer summaries\n"
+    "  luthier adapt tickets.csv --target 0.8 --budget 30m --model path/to/model\n"
+    "  luthier adapt few.csv --cross-validate\n  luthier adapt runs/1 --budget 30m"
 )
 
 

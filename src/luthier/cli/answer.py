@@ -10,7 +10,7 @@ from luthier.cli import options
 from luthier.cli.session import perform
 
 EXAMPLES = (
-    "Examples:\n\n  luthier answer runs/1 new_tickets.csv\n\n"
+    "Examples:\n  luthier answer runs/1 new_tickets.csv\n"
     "  luthier answer smollm2-135m-instruct questions.jsonl --prompt '{question}'"
 )
 

@@ -10,7 +10,7 @@ from luthier.cli import options
 from luthier.cli.session import perform
 
 EXAMPLES = (
-    "Examples:\n\n  luthier bench\n\n  luthier bench gemma-3-270m --only answers\n\n"
+    "Examples:\n  luthier bench\n  luthier bench gemma-3-270m --only answers\n"
     "  luthier bench --only lora --only full --json"
 )
 

@@ -11,7 +11,7 @@ from luthier.cli import options
 from luthier.cli.session import perform
 
 EXAMPLES = (
-    "Examples:\n\n  luthier chat runs/1\n\n  luthier chat smollm2-135m-instruct\n\n"
+    "Examples:\n  luthier chat runs/1\n  luthier chat smollm2-135m-instruct\n"
     "  echo 'What is rain?' | luthier chat smollm2-135m-instruct"
 )
 

@@ -12,10 +12,10 @@ from luthier.cli.evaluate import Metrics
 from luthier.cli.session import perform
 
 EXAMPLES = (
-    "Examples:\n\n  luthier compare runs/1 runs/2\n\n  luthier compare a.jsonl b.jsonl --data tickets.csv "
-    "--metrics exact_match\n\n"
-    "  luthier compare smollm2-135m-instruct runs/1 --data new_tickets.csv --cluster customer\n\n"
-    "  luthier compare smollm2-135m-instruct runs/1 --data questions.csv --judge runs/2\n\n"
+    "Examples:\n  luthier compare runs/1 runs/2\n  luthier compare a.jsonl b.jsonl --data tickets.csv "
+    "--metrics exact_match\n"
+    "  luthier compare smollm2-135m-instruct runs/1 --data new_tickets.csv --cluster customer\n"
+    "  luthier compare smollm2-135m-instruct runs/1 --data questions.csv --judge runs/2\n"
     "  luthier compare runs/a1,runs/a2,runs/a3,runs/a4 runs/b1,runs/b2,runs/b3,runs/b4"
 )
 

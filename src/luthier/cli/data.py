@@ -7,15 +7,19 @@ from typing import Annotated, Any
 import typer
 
 from luthier.cli import options
+from luthier.cli.plain import Verb, Verbs
 from luthier.cli.session import perform
 
-app = typer.Typer(help="Look at data before spending anything on it.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at data before spending anything on it.", cls=Verbs, no_args_is_help=True, rich_markup_mode=None
+)
 _File = Annotated[str, typer.Argument(metavar="FILE", help="CSV, JSON, JSON Lines, Parquet, or a folder.")]
 
 
 @app.command(
     "check",
-    epilog="Examples:\n\n  luthier data check tickets.csv\n\n  luthier data check tickets.csv -m smollm2-135m-instruct",
+    cls=Verb,
+    epilog="Examples:\n  luthier data check tickets.csv\n  luthier data check tickets.csv -m smollm2-135m-instruct",
 )
 def check(
     data: _File,
@@ -47,7 +51,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command("preview", epilog="Examples:\n\n  luthier data preview tickets.csv --rows 2")
+@app.command("preview", cls=Verb, epilog="Examples:\n  luthier data preview tickets.csv --rows 2")
 def preview(
     data: _File,
     model: options.Model = None,
@@ -71,9 +75,10 @@ def preview(
 
 @app.command(
     "clean",
-    epilog="Examples:\n\n  luthier data clean tickets.csv\n\n"
-    "  luthier data clean tickets.csv --dry-run --rules default,language\n\n"
-    "  luthier data clean tickets.csv length.fewest_words=5 length.most_words=500\n\n"
+    cls=Verb,
+    epilog="Examples:\n  luthier data clean tickets.csv\n"
+    "  luthier data clean tickets.csv --dry-run --rules default,language\n"
+    "  luthier data clean tickets.csv length.fewest_words=5 length.most_words=500\n"
     "  luthier data clean tickets.csv -o shared.csv --rules default,personal_data 'personal_data.regions=[DE]'",
 )
 def clean(

@@ -10,10 +10,10 @@ from luthier.cli import options
 from luthier.cli.session import perform
 
 EXAMPLES = (
-    "Examples:\n\n  luthier evaluate runs/1 new_tickets.csv\n\n  luthier evaluate smollm2-135m-instruct tickets.csv\n\n"
-    "  luthier evaluate answers.jsonl tickets.csv --metrics exact_match\n\n"
-    "  luthier evaluate runs/1 new_tickets.csv --export csv\n\n"
-    "  luthier evaluate runs/1 new_tickets.csv --samples 5 --temperature 0.7\n\n"
+    "Examples:\n  luthier evaluate runs/1 new_tickets.csv\n  luthier evaluate smollm2-135m-instruct tickets.csv\n"
+    "  luthier evaluate answers.jsonl tickets.csv --metrics exact_match\n"
+    "  luthier evaluate runs/1 new_tickets.csv --export csv\n"
+    "  luthier evaluate runs/1 new_tickets.csv --samples 5 --temperature 0.7\n"
     "  luthier evaluate runs/1 questions.csv --judge gemma-3-270m --rubric rubric.yaml"
 )
 Metrics = Annotated[str, typer.Option("--metrics", help="Names, separated by commas. [default: those of the task]")]

@@ -10,8 +10,8 @@ from luthier.cli import options
 from luthier.cli.session import perform
 
 EXAMPLES = (
-    "Examples:\n\n  luthier judge smollm2-135m-instruct labelled_pairs.jsonl\n\n"
-    "  luthier judge runs/judge labelled_pairs.csv --rubric rubric.md\n\n"
+    "Examples:\n  luthier judge smollm2-135m-instruct labelled_pairs.jsonl\n"
+    "  luthier judge runs/judge labelled_pairs.csv --rubric rubric.md\n"
     "  luthier judge smollm2-135m-instruct labelled_pairs.csv --first ours --second theirs --label winner --by grades"
 )
 _COLUMNS = "The labelled pairs"

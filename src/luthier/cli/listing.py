@@ -9,7 +9,7 @@ import typer
 from luthier.cli import options
 from luthier.cli.session import perform
 
-EXAMPLES = "Examples:\n\n  luthier list metrics\n\n  luthier list models --json"
+EXAMPLES = "Examples:\n  luthier list metrics\n  luthier list models --json"
 
 
 def list_(

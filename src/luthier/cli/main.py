@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 
 import typer
 
@@ -24,38 +25,56 @@ from luthier.cli import (
     show,
     tune,
 )
+from luthier.cli.plain import Verb, Verbs
 
 _LIVED_IN = "The verbs people live in"
 _FURTHER = "Further verbs"
 
 app = typer.Typer(
     name="luthier",
+    cls=Verbs,
     help="Finds out what a language model lacks on your task, applies the adaptation that helps, "
     "and proves that it helped.",
     epilog="Start with:  luthier demo   or   luthier adapt YOUR_EXAMPLES.csv",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-app.command("adapt", rich_help_panel=_LIVED_IN, epilog=adapt.EXAMPLES)(adapt.adapt)
-app.command("tune", rich_help_panel=_LIVED_IN, epilog=tune.EXAMPLES)(tune.tune)
-app.command("evaluate", rich_help_panel=_LIVED_IN, epilog=evaluate.EXAMPLES)(evaluate.evaluate)
-app.command("compare", rich_help_panel=_LIVED_IN, epilog=compare.EXAMPLES)(compare.compare)
-app.command("chat", rich_help_panel=_LIVED_IN, epilog=chat.EXAMPLES)(chat.chat)
+_Verbs = Mapping[str, tuple[Callable[..., None], str | None]]
+"""What is done and its examples, by name."""
+
+_DAILY: _Verbs = {
+    "adapt": (adapt.adapt, adapt.EXAMPLES),
+    "tune": (tune.tune, tune.EXAMPLES),
+    "evaluate": (evaluate.evaluate, evaluate.EXAMPLES),
+    "compare": (compare.compare, compare.EXAMPLES),
+    "chat": (chat.chat, chat.EXAMPLES),
+}
+_OTHERS: _Verbs = {
+    "answer": (answer.answer, answer.EXAMPLES),
+    "judge": (judge.judge, judge.EXAMPLES),
+    "resume": (resume.resume, resume.EXAMPLES),
+    "runs": (runs.runs, runs.EXAMPLES),
+    "show": (show.show, show.EXAMPLES),
+    "merge": (merge.merge, merge.EXAMPLES),
+    "list": (listing.list_, listing.EXAMPLES),
+    "bench": (bench.bench, bench.EXAMPLES),
+    "env": (env.env, None),
+    "demo": (demo.demo, None),
+}
+
+
+def _add(panel: str, verbs: _Verbs) -> None:
+    for name, (verb, examples) in verbs.items():
+        app.command(name, cls=Verb, rich_help_panel=panel, epilog=examples)(verb)
+
+
+_add(_LIVED_IN, _DAILY)
 app.add_typer(data.app, name="data", rich_help_panel=_LIVED_IN)
-app.command("answer", rich_help_panel=_FURTHER, epilog=answer.EXAMPLES)(answer.answer)
-app.command("judge", rich_help_panel=_FURTHER, epilog=judge.EXAMPLES)(judge.judge)
-app.command("resume", rich_help_panel=_FURTHER, epilog=resume.EXAMPLES)(resume.resume)
-app.command("runs", rich_help_panel=_FURTHER, epilog=runs.EXAMPLES)(runs.runs)
-app.command("show", rich_help_panel=_FURTHER, epilog=show.EXAMPLES)(show.show)
-app.command("merge", rich_help_panel=_FURTHER, epilog=merge.EXAMPLES)(merge.merge)
-app.command("list", rich_help_panel=_FURTHER, epilog=listing.EXAMPLES)(listing.list_)
-app.command("bench", rich_help_panel=_FURTHER, epilog=bench.EXAMPLES)(bench.bench)
-app.command("env", rich_help_panel=_FURTHER)(env.env)
-app.command("demo", rich_help_panel=_FURTHER)(demo.demo)
+_add(_FURTHER, _OTHERS)
 
 
 @app.callback(invoke_without_command=True)

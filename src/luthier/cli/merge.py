@@ -10,7 +10,7 @@ import typer
 from luthier.cli import options
 from luthier.cli.session import perform
 
-EXAMPLES = "Examples:\n\n  luthier merge runs/1\n\n  luthier merge runs/1 --to models/tickets"
+EXAMPLES = "Examples:\n  luthier merge runs/1\n  luthier merge runs/1 --to models/tickets"
 
 
 def merge(

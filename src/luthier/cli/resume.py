@@ -10,7 +10,7 @@ import typer
 from luthier.cli import options
 from luthier.cli.session import perform
 
-EXAMPLES = "Examples:\n\n  luthier resume runs/1"
+EXAMPLES = "Examples:\n  luthier resume runs/1"
 
 
 def resume(

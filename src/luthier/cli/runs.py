@@ -14,7 +14,7 @@ from luthier.cli.session import perform
 if TYPE_CHECKING:
     from luthier.reporting.console import ConsoleListener
 
-EXAMPLES = "Examples:\n\n  luthier runs\n\n  luthier runs --in experiments\n\n  luthier runs --delete 3 7"
+EXAMPLES = "Examples:\n  luthier runs\n  luthier runs --in experiments\n  luthier runs --delete 3 7"
 
 
 def runs(

@@ -10,8 +10,8 @@ from luthier.cli import options
 from luthier.cli.session import perform
 
 EXAMPLES = (
-    "Examples:\n\n  luthier show runs/1 failures\n\n  luthier show runs/1 failures --candidate told_format --most 5\n\n"
-    "  luthier show runs/1 answers --part confirm --json\n\n  luthier show runs/1 curves"
+    "Examples:\n  luthier show runs/1 failures\n  luthier show runs/1 failures --candidate told_format --most 5\n"
+    "  luthier show runs/1 answers --part confirm --json\n  luthier show runs/1 curves"
 )
 
 

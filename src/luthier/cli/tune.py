@@ -10,9 +10,9 @@ from luthier.cli import options
 from luthier.cli.session import perform
 
 EXAMPLES = (
-    "Examples:\n\n  luthier tune tickets.csv\n\n  luthier tune tickets.csv training.epochs=4 adapter.rank=8\n\n"
-    "  luthier tune tickets.csv adapter.method=full training.learning_rate=1e-5\n\n"
-    "  luthier tune corpus/ --objective causal_lm\n\n  luthier tune recipe.yaml"
+    "Examples:\n  luthier tune tickets.csv\n  luthier tune tickets.csv training.epochs=4 adapter.rank=8\n"
+    "  luthier tune tickets.csv adapter.method=full training.learning_rate=1e-5\n"
+    "  luthier tune corpus/ --objective causal_lm\n  luthier tune recipe.yaml"
 )
 
 
