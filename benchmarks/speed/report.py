@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import asked
 import scaling
 import starts
 from shared.machine import sentence
@@ -50,6 +51,8 @@ def render(results: Mapping[str, Result]) -> str:
         "the median over turns and, in brackets, the lowest and highest. Memory is the peak from the first turn on, "
         "weights included. Aims and bounds are those of the project's own plan.\n",
     ]
+    if said := asked.summary(results):
+        parts += ["## What was asked, and what was found\n", said, ""]
     for key, found in results.items():
         name, precision = key.rsplit(".", 1)
         parts += [f"## {title_of(name)}, {precision}\n", section(name, found), ""]
@@ -84,16 +87,14 @@ def summary(name: str, found: Result) -> str:
     for key, peer in load.peers.items():
         if key not in turns:
             continue
-        ratios = [theirs["seconds"] / ours["seconds"] for theirs, ours in zip(turns[key], own, strict=True)]
-        processor = [theirs["cpu_seconds"] / ours["cpu_seconds"] for theirs, ours in zip(turns[key], own, strict=True)]
         lines.append(
             [
                 peer.title,
                 _median(turns[key], "seconds"),
-                f"**{_spread(ratios)}**" + (f" (at least {load.least[key]})" if key in load.least else ""),
-                _spread(processor),
+                f"**{_spread(asked.ratios(own, turns[key]))}**",
+                _spread(asked.ratios(own, turns[key], "cpu_seconds")),
                 _size(turns[key]),
-                f"{100 * _peak(own) / _peak(turns[key]):.0f} %",
+                f"{100 * asked.peak(own) / asked.peak(turns[key]):.0f} %",
                 _pace(turns[key], found),
                 _agreement(load.agree, own, turns[key]),
             ]
@@ -117,15 +118,15 @@ _AGREEMENTS = {
 
 
 def _agreement(kind: str, own: Sequence[Result], theirs: Sequence[Result]) -> str:
-    pairs = list(zip(own, theirs, strict=True))
     if kind == "loss":
-        apart = [abs(a["loss"] - b["loss"]) / abs(b["loss"]) for a, b in pairs]
+        apart = asked.apart(own, theirs)
         return f"{apart[0]:.1e}, {max(apart):.1e}"
     if kind == "tokens":
-        same = [a == b for one, two in pairs for a, b in zip(one["tokens"], two["tokens"], strict=True)]
-        return f"{sum(same)} of {len(same)}"
+        same, all_ = asked.same_tokens(own, theirs)
+        return f"{same} of {all_}"
     if kind == "scores":
-        return f"{max(abs(a - b) for one, two in pairs for a, b in zip(one['scores'], two['scores'], strict=True)):.1e}"
+        pairs = [p for a, b in zip(own, theirs, strict=True) for p in zip(a["scores"], b["scores"], strict=True)]
+        return f"{max(abs(a - b) for a, b in pairs):.1e}"
     return ""
 
 
@@ -163,9 +164,5 @@ def _spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
 
 
-def _peak(turns: Sequence[Result]) -> int:
-    return max(int(turn["peak_bytes"]) for turn in turns)
-
-
 def _size(turns: Sequence[Result]) -> str:
-    return f"{_peak(turns) / 1e9:.2f} GB"
+    return f"{asked.peak(turns) / 1e9:.2f} GB"
