@@ -36,8 +36,8 @@ from shared.machine import card
 from workloads import WORKLOADS, Workload
 
 from luthier.core.files import read_json, write_json
+from luthier.models.device import pick_device, pick_precision
 from luthier.models.fit import measure_gflops, training_operations
-from luthier.models.load import pick_device, pick_precision
 from luthier.models.source import find_model
 
 MODEL = "smollm2-135m-instruct"

@@ -12,7 +12,7 @@ import torch
 
 from luthier.adapters import ADAPTERS
 from luthier.core.errors import GuardError
-from luthier.models.load import has_bf16
+from luthier.models.device import has_bf16
 from luthier.models.readout_model import ReadoutModel
 from luthier.objectives.supervised import SupervisedFineTuning
 from luthier.segments import Batch

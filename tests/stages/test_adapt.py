@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from command_line import (
     done,
     json_lines,
@@ -23,6 +24,7 @@ from command_line import (
 from page_reader import Reader
 
 from luthier import Run
+from luthier.core.errors import GuardError
 from luthier.core.files import read_json
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import read_answers
@@ -246,22 +248,29 @@ def test_a_candidate_that_comes_too_late_is_left_out_for_good(files: Path, model
     assert "told the format" not in called.out.partition("confirm")[0].partition("rows to choose")[2]
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (GuardError("The loss is not finite (nan)."), "The loss is not finite (nan)."),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "there was not enough memory"),
+    ],
+    ids=["diverges", "no memory"],
+)
 def test_a_method_that_fails_does_not_take_the_others_with_it(
-    files: Path, model: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+    files: Path, model: Path, place: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
-    from luthier.core.errors import GuardError
     from luthier.stages.tune.shared_training import Training
 
-    def diverges(*_: Any) -> None:
-        raise GuardError("The loss is not finite (nan).")
+    def fails(*_: Any) -> None:
+        raise error
 
-    monkeypatch.setattr(Training, "train", diverges)
+    monkeypatch.setattr(Training, "train", fails)
     called = done("adapt", files / "labels.csv", "-m", model, "--budget", "1h", "--try", "as_is,lora")
-    assert "LoRA r16, 3 epochs failed: The loss is not finite (nan)." in called.said
+    assert f"LoRA r16, 3 epochs failed: {said}" in called.said
     run = place / "runs" / "1"
     assert status(run) == "finished"
     assert status(run / "children" / "lora") == "failed"
-    assert "LoRA r16, 3 epochs: failed: The loss is not finite (nan)." in page_text(run)
+    assert f"LoRA r16, 3 epochs: failed: {said}" in page_text(run)
 
 
 @pytest.fixture

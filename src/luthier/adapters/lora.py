@@ -24,6 +24,7 @@ from luthier.core.config import Config
 from luthier.core.errors import CompatibilityError, ConfigError, GuardError
 from luthier.core.files import read_json, write_json
 from luthier.models.arithmetic.low_rank import LowRankUpdate
+from luthier.models.device import random_apart
 from luthier.models.loaded import LoadedModel
 from luthier.models.probe import probe, require_same_answer
 from luthier.models.weights import ADAPTER_RECORD, saving_weights
@@ -75,7 +76,7 @@ class Lora:
             )
         except (TypeError, ValueError) as error:
             raise ConfigError(f"adapter.peft: PEFT's LoraConfig refuses this: {error}") from None
-        with torch.random.fork_rng(devices=[]):
+        with random_apart(model.device):
             torch.manual_seed(seed)
             try:
                 wrapper = peft.get_peft_model(model.module, settings, adapter_name=name)
@@ -131,7 +132,9 @@ class AttachedLora:
         from safetensors import safe_open
 
         try:
-            wrapper = peft.PeftModel.from_pretrained(model.module, folder, adapter_name=name, use_safetensors=True)
+            wrapper = peft.PeftModel.from_pretrained(
+                model.module, folder, adapter_name=name, use_safetensors=True, torch_device=str(model.device)
+            )
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[-1].strip()
             raise CompatibilityError(

@@ -9,6 +9,7 @@ Every error that Luthier raises on purpose is a `LuthierError`; the command line
     |- CompatibilityError a method needs what a model does not have
     |- RunError           a run directory is missing, taken, or does not fit
     |- BudgetError        time, tokens or machine do not suffice
+    |  `- OutOfMemoryError memory does not
     |- MissingExtraError  an optional package is not installed
     `- GuardError         a silent fault was about to happen
 """
@@ -42,6 +43,10 @@ class RunError(LuthierError):
 
 class BudgetError(LuthierError):
     """The time, the tokens or the machine do not suffice for what is asked."""
+
+
+class OutOfMemoryError(BudgetError):
+    """There is not enough memory for what is asked."""
 
 
 class GuardError(LuthierError):

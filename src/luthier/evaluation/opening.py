@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 
 from luthier.core.disk import runs_in
@@ -97,8 +98,15 @@ class Chat:
     def close(self) -> None:
         """Keep what opening the model has found out: the next time it opens without transformers."""
         if isinstance(self.writer, LocalModel):
-            with suppress(OSError):  # a full or read-only cache costs seconds next time, nothing else
+            # A full or read-only cache, or no memory for a second copy, costs seconds next time and nothing else.
+            with suppress(OSError, MemoryError, torch.OutOfMemoryError):
                 keep(self.source, self.writer)
+
+
+def layout_of(answerer: Answerer) -> str | None:
+    """Say how a model in this process reads and writes, and why not in the quickest way; None for all else."""
+    model = answerer.model if isinstance(answerer, Prompted) else None
+    return model.layout if isinstance(model, LocalModel) else None
 
 
 def open_chat(spec: str, *, precision: str = "auto", listener: Listener | None = None) -> Chat:

@@ -105,7 +105,7 @@ class TextReader:
     def _read(self, batch: Batch, of: Any, examples: int) -> Any:
         """Return the sums of nats, tokens and hits by example, `[E, 3]`."""
         found = self.model.model.read(batch, [TokenLogps(), NextTokenHits()], self.model.adapter)
-        logps, hits = (found[name].double().cpu() for name in ("logps", "hits"))
+        logps, hits = (found[name].cpu().double() for name in ("logps", "hits"))
         rows = torch.stack([-logps, torch.ones_like(logps), hits], dim=1)  # [P, 3]
         index = torch.from_numpy(of)[batch.targets.sequence]
         return torch.zeros((examples, 3), dtype=torch.float64).index_add_(0, index, rows).numpy()

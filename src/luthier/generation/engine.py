@@ -179,7 +179,8 @@ class BatchEngine:
         positions = torch.tensor([row.job.position if row else 0 for row in rows], device=device)
         skips = torch.tensor([row.skip if row else 0 for row in rows], device=device)
         active = [slot for slot, row in enumerate(rows) if row is not None and row.active]
-        attend = DecodeStep(cache, positions, skips, self._apart(rows))
+        longest = 1 + max(row.job.position - row.skip if row else 0 for row in rows)
+        attend = DecodeStep(cache, positions, skips, self._apart(rows), longest)
         logits = self.reader.logits(last, positions, attend, None)
         moved = [row for row in rows if row is not None and row.active]
         self._advance(moved, logits if len(active) == len(rows) else logits[active])

@@ -166,6 +166,7 @@ class DecodeStep:
         positions: `[N]` position of each new token in its sequence.
         skips: `[N]` positions before each tail: the lengths of the prefixes that are held apart.
         apart: Each prefix held apart, with the rows below it (None: all).
+        length: Positions of the longest tail with its new token; looked for if it is not given.
     """
 
     def __init__(
@@ -174,14 +175,15 @@ class DecodeStep:
         positions: Tensor,
         skips: Tensor | None = None,
         apart: Sequence[tuple[Prefix, Tensor | None]] = (),
+        length: int | None = None,
     ) -> None:
         self._cache = cache
         self._apart = apart
         self._positions = positions
         self._places = positions if skips is None else positions - skips
         self._rows = torch.arange(len(positions), device=positions.device)
-        self._length = int(self._places.max()) + 1
-        self._distance = self._places[:, None] - torch.arange(self._length, device=positions.device)[None]  # [N, L]
+        self._length = int(self._places.max()) + 1 if length is None else length
+        self._tail = Sight(self._places, torch.arange(self._length, device=positions.device))
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions) -> Tensor:
         """Map `[1, H, N, K]` queries to `[1, N, H, K]`; see `Attend`."""
@@ -191,12 +193,12 @@ class DecodeStep:
         heads, n, width = query.shape[1:]
         groups = key.shape[1]
         stacked = query[0].transpose(0, 1).reshape(n, groups, heads // groups, width)  # [N, G, H/G, K]
-        seen = _within(self._distance, options.window)  # [N, L]
         tail = keys[:, :, : self._length], values[:, :, : self._length]
         if self._apart or options.softcap is not None or options.sinks is not None:
-            attended = self._in_parts(stacked, *tail, seen, options)
+            attended = self._in_parts(stacked, *tail, self._tail.allowed(options.window), options)
         else:
-            mask = seen[:, None, None].expand(n, groups, heads // groups, self._length)
+            bias = self._tail.bias(options.window, query.dtype)  # [N, L]
+            mask = bias[:, None, None].expand(n, groups, heads // groups, self._length)
             attended = F.scaled_dot_product_attention(stacked, *tail, attn_mask=mask, scale=options.scale)
         return attended.reshape(n, heads, width)[None]
 
@@ -217,11 +219,6 @@ class DecodeStep:
             masses = torch.cat([masses, sinks[None]])
         weights = torch.softmax(masses, 0)[: len(parts)]
         return (weights[..., None] * outputs).sum(0).to(values.dtype)
-
-
-def _within(distance: Tensor, window: int | None) -> Tensor:
-    """True where a key at such a distance before the query is seen."""
-    return distance >= 0 if window is None else (distance >= 0) & (distance < window)
 
 
 def _attend(
@@ -248,7 +245,7 @@ def _attend_shared(
     seen = None
     if options.window is not None:
         at = torch.arange(prefix.start, prefix.end, device=positions.device)
-        seen = _within(positions[:, None] - at[None], options.window).repeat_interleave(repeat, 0)  # [n*H/G, P]
+        seen = Sight(positions, at).allowed(options.window).repeat_interleave(repeat, 0)  # [n*H/G, P]
     output, mass = _attend(together, prefix.keys[options.layer], prefix.values[options.layer], seen, options)
     return output.view(groups, n, repeat, width).transpose(0, 1), mass.view(groups, n, repeat).transpose(0, 1)
 

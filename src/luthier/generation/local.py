@@ -58,6 +58,9 @@ class LocalModel(Writer):
         """How it reads and writes, for people to read; with the reason, where that is not the quickest way."""
         if not self.loaded.packs:
             return f"rows: {self.loaded.why_rows}"
+        if not self.loaded.output.verified:
+            return f"{self.model.layout}, written by the ordinary forward: its output layer is more than a product"
+        self._reader.open()
         why = self._reader.why_ordinary
         return f"{self.model.layout}, written by the ordinary forward: {why}" if why else self.model.layout
 

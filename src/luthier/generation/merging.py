@@ -88,5 +88,5 @@ def measure_change(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]
 @torch.no_grad()
 def _logits(model: LoadedModel, module: Any, ids: torch.Tensor) -> torch.Tensor:
     with model.attention(model.ordinary_attention):
-        logits: torch.Tensor = module(input_ids=ids.to(model.device), use_cache=False).logits[0].float()
+        logits: torch.Tensor = module(input_ids=ids.to(model.device), use_cache=False).logits[0].float().cpu()
     return logits

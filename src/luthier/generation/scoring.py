@@ -28,12 +28,13 @@ class Options:
 def score(model: ReadoutModel, adapter: str | None, asked: Sequence[Options]) -> list[tuple[float, ...]]:
     """Return the summed log-probability (nats, fp32) of every continuation after its prompt."""
     found: list[tuple[float, ...]] = [()] * len(asked)
-    for members in _chunks(asked):
-        batch = scoring_batch([asked[i] for i in members])
-        logps = model.read(batch, [TokenLogps()], adapter, exact=True)["logps"].cpu()
-        sums = iter(torch.zeros(batch.targets.sequences).index_add_(0, batch.targets.sequence, logps).tolist())
-        for i in members:
-            found[i] = tuple(next(sums) for _ in asked[i].continuations)
+    with model.loaded.in_fp32():  # once for all chunks
+        for members in _chunks(asked):
+            batch = scoring_batch([asked[i] for i in members])
+            logps = model.read(batch, [TokenLogps()], adapter, exact=True)["logps"].cpu()
+            sums = iter(torch.zeros(batch.targets.sequences).index_add_(0, batch.targets.sequence, logps).tolist())
+            for i in members:
+                found[i] = tuple(next(sums) for _ in asked[i].continuations)
     return found
 
 

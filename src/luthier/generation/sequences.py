@@ -75,10 +75,13 @@ class Turns:
         """
         logits = mask_rows([_allowed(job) for job in jobs], logits)
         likeliest = logits.argmax(-1).tolist()
+        drawn = [row for row, job in enumerate(jobs) if job.generator is not None]
+        # One stream of random numbers on every device: it is the CPU's, so tokens are drawn there.
+        here = dict(zip(drawn, logits[drawn].cpu(), strict=True)) if drawn else {}
         for row, job in enumerate(jobs):
             token = likeliest[row]
             if job.generator is not None:
-                token = next_token(logits[row], job.decoding, job.generator)
+                token = next_token(here[row], job.decoding, job.generator)
             job.tokens.append(token)
             job.finish = self._end(job, token)
 

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from luthier.core.errors import GuardError
+from luthier.models import varlen
 from luthier.segments import AttentionPlan
 
 ATTENTION_NAME = "luthier"
@@ -145,12 +146,17 @@ class PackedAttention:
         self._lengths = [end - start for start, end in (span.query for span in plan.spans)]
         place = {span.query: index for index, span in enumerate(plan.spans)}
         self._paths = [[place[part] for part in (*span.ancestors, span.query)] for span in plan.spans]
+        self._one_call: varlen.OneCall | None = None
         positions = plan.positions[None].split(self._lengths, dim=1)
         self._sights = [Sight(positions[path[-1]][0], _along(positions, path)[0]) for path in self._paths]
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions) -> Tensor:
-        """Attend span by span; see `Attend`."""
+        """Attend span by span, or in one call where a kernel can; see `Attend`."""
         self.calls += 1
+        if varlen.takes(query, options):
+            if self._one_call is None:
+                self._one_call = varlen.OneCall(self._lengths, self._paths, query.device)
+            return self._one_call(query, key, value, options)
         queries, keys, values = (each[0].split(self._lengths, dim=1) for each in (query, key, value))
         outputs = [
             attend_path(queries[path[-1]], _along(keys, path), _along(values, path), sight, options)
@@ -174,6 +180,11 @@ def attend_path(query: Tensor, key: Tensor, value: Tensor, sight: Sight, options
         return _products(query, key, value, sight.bias(window, query.dtype), options.scale)
     plain = sight.is_causal(window)
     mask = None if plain else sight.bias(window, query.dtype)
+    grouped = query.shape[0] != key.shape[0]
+    if grouped and query.is_cuda and (mask is not None or query.dtype == torch.float32):
+        # No kernel but the slowest takes grouped heads with a mask, or in fp32.
+        key, value = (each.repeat_interleave(query.shape[0] // key.shape[0], 0) for each in (key, value))
+        grouped = False
     return F.scaled_dot_product_attention(
         query[None],
         key[None],
@@ -182,7 +193,7 @@ def attend_path(query: Tensor, key: Tensor, value: Tensor, sight: Sight, options
         dropout_p=options.dropout,
         is_causal=plain,
         scale=options.scale,
-        enable_gqa=query.shape[0] != key.shape[0],
+        enable_gqa=grouped,
     )[0]
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from luthier.core.errors import ConfigError, ModelError
+from luthier.core.errors import ModelError
 from luthier.models import attention
 from luthier.models.arithmetic.modules import use_own_functions
 from luthier.models.attention import ATTENTION_NAME
-from luthier.models.loaded import LoadedModel, Precision, freeze
+from luthier.models.device import pick_device, pick_precision, settle
+from luthier.models.loaded import LoadedModel, freeze
 from luthier.models.memory import release_memory
 from luthier.models.output_layer import OutputLayer
 from luthier.models.readout_model import ReadoutModel
@@ -57,6 +57,7 @@ def load_model(
     logging.disable_progress_bar()
     attention.register()
     place = pick_device(device)
+    settle(place)
     chosen = pick_precision(precision, place)
     facts = source.facts()
     dtype = torch.bfloat16 if chosen == "bf16" and not masters else torch.float32
@@ -79,10 +80,10 @@ def load_model(
     module.config.use_cache = False
     module.to(place).eval()
     freeze(module)
-    use_own_functions(module)
-    model = LoadedModel(
-        facts, tokenizer or load_tokenizer(source), module, OutputLayer.of(module), digest, chosen, packs=facts.packs
-    )
+    own = use_own_functions(module)
+    words = tokenizer or load_tokenizer(source)
+    output = OutputLayer.of(module)
+    model = LoadedModel(facts, words, module, output, digest, chosen, packs=facts.packs, own_functions=own)
     model.ordinary_attention = _ordinary_attention(module, facts.packs)
     if not facts.packs:
         model.why_rows = f"the family {facts.family} is not on the list of those that pack"
@@ -125,52 +126,6 @@ def template_note(name: str, tokenizer: Any) -> str:
         f"{name} has no chat template (a base model?): prompts and answers are put together as plain text, "
         "with a blank line between."
     )
-
-
-def pick_device(device: str) -> torch.device:
-    """Choose CUDA, then MPS, then CPU, or what is asked for.
-
-    Raises:
-        ConfigError: if it is asked for and not there.
-    """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if device == "auto":
-        return torch.device(next(name for name, there in available.items() if there))
-    if not available.get(device.partition(":")[0], False):
-        there = ", ".join(name for name, ok in available.items() if ok)
-        raise ConfigError(f"Device '{device}' is not available here. Available: {there}.")
-    return torch.device(device)
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether the machine computes in bf16 natively. `LUTHIER_NO_BF16=1` says no."""
-    if os.environ.get("LUTHIER_NO_BF16", "") not in ("", "0"):
-        return False
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type == "cpu":
-        probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
-    return False
-
-
-def pick_precision(precision: str, device: torch.device) -> Precision:
-    """Choose bf16 where the machine has it, or what is asked for.
-
-    Raises:
-        ConfigError: if the name is unknown, or bf16 is asked for and the machine lacks it.
-    """
-    if precision == "auto":
-        return "bf16" if has_bf16(device) else "fp32"
-    if precision == "fp32":
-        return "fp32"
-    if precision != "bf16":
-        raise ConfigError(f"Precision '{precision}' is unknown. Known: auto, fp32, bf16.")
-    if not has_bf16(device):
-        raise ConfigError(
-            "This machine does not compute in bf16 natively (it would be slower than fp32). Use precision fp32."
-        )
-    return "bf16"
 
 
 def _probe_sequences(model: LoadedModel) -> list[np.ndarray[Any, np.dtype[np.int64]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -49,6 +49,7 @@ class LoadedModel:
         packs: Whether it takes the packed layout: allowed by family, and checked at load.
         why_rows: If it does not pack, why.
         ordinary_attention: transformers' attention for the ordinary forward.
+        own_functions: How many modules of each class compute with a function of ours.
         checked_decoders: Adapters (None: the model without any) through which generation's own forward was checked.
     """
 
@@ -61,6 +62,7 @@ class LoadedModel:
     packs: bool = True
     why_rows: str = ""
     ordinary_attention: str = "sdpa"
+    own_functions: Mapping[str, int] = field(default_factory=dict)
     checked_decoders: set[str | None] = field(default_factory=set)
 
     @property

@@ -9,7 +9,7 @@ import torch
 
 from luthier.core.environment import environment
 from luthier.core.files import cache_folder
-from luthier.models.load import has_bf16, pick_device
+from luthier.models.device import has_bf16, name_of, pick_device
 
 _EXTRAS = ("trl", "deepspeed", "accelerate", "sentence_transformers", "fastapi")
 
@@ -24,7 +24,7 @@ def describe_machine() -> dict[str, Any]:
         "platform": found["platform"],
         "cores": found["cores"],
         "memory": f"{(found['memory_bytes'] or 0) / 2**30:.1f} GiB",
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": name_of(device),
         "bf16": "yes" if has_bf16(device) else "no (fp32 is used)",
         "threads": torch.get_num_threads(),
         "cache": str(cache_folder()),

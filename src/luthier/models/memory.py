@@ -20,8 +20,10 @@ def release_memory() -> None:
     would come on top.
     """
     gc.collect()
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
     with suppress(OSError, AttributeError, TypeError):  # another C library
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
@@ -29,16 +31,19 @@ def release_memory() -> None:
 def forget_peak_memory() -> None:
     """Let `peak_memory_bytes` count from now on; where the system cannot, it counts from the process's start."""
     release_memory()
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+    for device in _used():
+        torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):  # not Linux
         _CLEAR_PEAK.write_text("5")
 
 
 def peak_memory_bytes() -> int:
-    """Return the highest resident memory of this process (on CUDA: of the device) since `forget_peak_memory`."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
+    """Return the most memory that this process had since `forget_peak_memory`.
+
+    On CUDA devices, if anything was put there, what torch took of them; else the process's resident memory.
+    """
+    if there := sum(torch.cuda.max_memory_reserved(device) for device in _used()):
+        return there
     with suppress(OSError):
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -49,3 +54,8 @@ def peak_memory_bytes() -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def _used() -> range:
+    """The CUDA devices that this process may have put something on; asking does not start CUDA."""
+    return range(torch.cuda.device_count()) if torch.cuda.is_initialized() else range(0)

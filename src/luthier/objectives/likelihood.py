@@ -34,5 +34,5 @@ class NegativeLogLikelihood:
         counted = weight > 0
         return LossOutput(
             totals={"loss": -(weight * read["logps"]).sum()},
-            metrics={"hits": (read["hits"][counted].sum(), counted.sum())},
+            metrics={"hits": ((read["hits"] * counted).sum(), counted.sum())},
         )

@@ -7,7 +7,7 @@ from pydantic import Field
 from luthier.core import config
 from luthier.core.run import RunDirectory
 from luthier.evaluation.answering import collect_answers
-from luthier.evaluation.opening import open_answerer, require_answering
+from luthier.evaluation.opening import layout_of, open_answerer, require_answering
 from luthier.reporting.blocks import Row
 from luthier.reporting.inline import escape
 from luthier.stages.asking import read_for, require_some_answer
@@ -30,6 +30,7 @@ def run(config: Config, run: RunDirectory) -> None:
     run.update(data={"path": config.data.path, "sha256": dataset.digest, "rows": len(dataset)}, answers="answers.jsonl")
     answerer = open_answerer(config.answerer, precision=config.precision, listener=run.listener)
     answers = collect_answers(answerer, dataset.examples, run, "answers")
+    run.update(layout=layout_of(answerer))
     if note := require_some_answer(answers, run):
         run.listener.say(escape(note))
     target = run.path / "answers.jsonl"

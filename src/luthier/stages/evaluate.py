@@ -20,6 +20,7 @@ from luthier.evaluation.judges.judge import Judge, JudgeConfig, Kin, open_judge
 from luthier.evaluation.metrics import title_of
 from luthier.evaluation.metrics.fitting import fitting_metrics
 from luthier.evaluation.metrics.grade import Grade
+from luthier.evaluation.opening import layout_of
 from luthier.evaluation.sampling import Sampled, all_alike, sampled_answerers, sampling_error
 from luthier.evaluation.second_reading import read_again
 from luthier.evaluation.statistics import Scores
@@ -103,6 +104,7 @@ def run(config: Config, run: RunDirectory) -> None:
     require_confidence(answerer, examples, metrics)
     answerers = _sampled(answerer, config)
     samples = _collect(answerers, examples, config.sampling, run)
+    run.update(layout=layout_of(answerer))
     judged = _judged(config, answerer, examples, samples, run)
     samples, metrics = judged.samples, [*metrics, *judged.metrics] if task else [*judged.metrics, *metrics]
     measured = [Scores.measure(a.identity, examples, s, metrics) for a, s in zip(answerers, samples, strict=True)]

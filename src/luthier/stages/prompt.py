@@ -17,6 +17,7 @@ from luthier.evaluation.answering import collect_answers
 from luthier.evaluation.latency import median_latency_seconds
 from luthier.evaluation.opening import open_model, strategy_for
 from luthier.evaluation.statistics import Scores
+from luthier.models.device import name_of
 from luthier.models.memory import forget_peak_memory, peak_memory_bytes
 from luthier.models.source import DEFAULT_MODEL
 from luthier.prompting.format_instruction import constraint_for, format_instruction
@@ -46,9 +47,15 @@ def run(config: Config, run: RunDirectory) -> None:
     require_same_model(run, model.loaded.digest)
     lengths = measure_lengths(model.renderer, material.parts)
     strategy = strategy_for(_settings(config, material, lengths, run.listener), model, material.parts.tune)
+    loaded = model.loaded
     run.update(
         lengths=lengths.to_json(),
-        model={"name": model.loaded.facts.name, "digest": model.loaded.digest, "precision": model.loaded.precision},
+        model={
+            "name": loaded.facts.name,
+            "digest": loaded.digest,
+            "precision": loaded.precision,
+            "device": name_of(loaded.device),
+        },
         answering={"kind": "prompted", "model": config.model, "strategy": strategy.config.model_dump(mode="json")},
     )
     answerer = Prompted(model, strategy)

@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
-from luthier.core.errors import BudgetError, GuardError
+from luthier.core.errors import GuardError, OutOfMemoryError
 from luthier.core.files import sha256_file
+from luthier.models.device import ran_out_of_memory, random_apart
 from luthier.models.readout_model import Work
 from luthier.training.checkpoints import Checkpoints, verify
 from luthier.training.state import TrainingState
@@ -34,13 +35,13 @@ def rehearse(state: TrainingState, training: Work, validation: Sequence[Work], f
         What was done: tokens read at once, bytes of a checkpoint. The same for the same run.
 
     Raises:
-        BudgetError: if memory does not suffice.
+        OutOfMemoryError: if memory does not suffice.
         GuardError: if a checkpoint does not read back as it was written.
         OSError: if it cannot be written.
     """
     engine = state.engine
     longest = max(validation, key=lambda piece: piece.batch.tokens, default=None)
-    with torch.random.fork_rng(), _in_memory(training.batch.tokens):
+    with random_apart(next(engine.model.parameters()).device), _in_memory(training.batch.tokens):
         engine.model.train()
         output = engine.forward(training)
         engine.backward(torch.stack([total * 0.0 for total in output.totals.values()]).sum(), last=True)
@@ -64,9 +65,9 @@ def _in_memory(tokens: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+        if not ran_out_of_memory(error):
             raise
-        raise BudgetError(
+        raise OutOfMemoryError(
             f"There is not enough memory for the longest micro-batch ({tokens} tokens): found in the rehearsal, before "
             "the first step. Give fewer tokens at once (batch.micro_tokens=512), recompute activations "
             "(training.recompute=true), shorten the longest rows, or choose a smaller model."

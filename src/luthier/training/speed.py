@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
+from luthier.models.device import random_apart, wait_for
 from luthier.models.readout_model import Work
 from luthier.training.engine.contract import Engine
 
@@ -14,12 +15,14 @@ from luthier.training.engine.contract import Engine
 def tokens_per_second(engine: Engine, work: Sequence[Work]) -> float:
     """Time forward and backward of the last piece; the pieces before it warm up. Leaves no trace in the training."""
     engine.model.train()
-    speed = 0.0
-    with torch.random.fork_rng():
+    speed, device = 0.0, next(engine.model.parameters()).device
+    with random_apart(device):
         for piece in work:
+            wait_for(device)
             began = time.monotonic()
             output = engine.forward(piece)
             engine.backward(torch.stack([total * 0.0 for total in output.totals.values()]).sum(), last=True)
+            wait_for(device)
             speed = piece.batch.tokens / (time.monotonic() - began)
     for parameter in engine.model.parameters():
         parameter.grad = None

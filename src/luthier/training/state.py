@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from luthier.core.protocols import Stateful
+from luthier.models.device import random_state, set_random_state
 from luthier.training.engine.contract import Engine
 from luthier.training.source import WorkSource
 from luthier.training.step import StepRecord, train_step
@@ -16,7 +17,11 @@ from luthier.training.step import StepRecord, train_step
 
 @dataclass
 class TrainingState:
-    """Everything a resumed run needs to equal an uninterrupted one bit for bit."""
+    """Everything a resumed run needs to equal an uninterrupted one bit for bit.
+
+    On a CPU. On a GPU some kernels add up in the order in which they end, resumed or not: there, a run equals itself
+    only up to rounding.
+    """
 
     engine: Engine
     source: WorkSource
@@ -29,6 +34,8 @@ class TrainingState:
         engine = dict(self.engine.state_dict())
         tensors = engine.pop("tensors")
         tensors["random/torch"] = torch.get_rng_state()
+        if (state := random_state(self._device)) is not None:
+            tensors["random/device"] = state
         values = {
             "step": self.step,
             "engine": engine,
@@ -41,11 +48,17 @@ class TrainingState:
         """Go on from a state."""
         values, tensors = state["values"], dict(state["tensors"])
         torch.set_rng_state(tensors.pop("random/torch"))
+        if (random := tensors.pop("random/device", None)) is not None:
+            set_random_state(self._device, random)
         self.engine.load_state_dict({"tensors": tensors, **values["engine"]})
         self.source.load_state_dict(values["source"])
         self.step = int(values["step"])
         for name, part in self.parts.items():
             part.load_state_dict(values["parts"][name])
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.engine.model.parameters()).device
 
 
 def fit(state: TrainingState) -> Iterator[StepRecord]:

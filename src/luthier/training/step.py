@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -62,20 +63,22 @@ def train_step(engine: Engine, work: Sequence[Work], clip: float | None = 1.0) -
     """
     units = count_units(engine, work)
     loss_sum = 0.0
-    hits = predictions = 0.0
+    counts: list[tuple[Tensor, Tensor]] = []
     for index, piece in enumerate(work):
         output = engine.forward(piece)
         loss = weighted_loss(piece, output.totals, units)
-        if not torch.isfinite(loss):
+        value = float(loss.detach())  # a GPU is waited for here, and not again before the update
+        if not math.isfinite(value):
             raise NotFiniteError(
-                f"The loss is not finite ({loss.item()}); stopped before it reached the weights. Lower "
+                f"The loss is not finite ({value}); stopped before it reached the weights. Lower "
                 "training.learning_rate."
             )
         engine.backward(loss * engine.averaging, last=index == len(work) - 1)
-        loss_sum += float(loss.detach())
-        found, counted = output.metrics.get("hits", (torch.zeros(()), torch.zeros(())))
-        hits, predictions = hits + float(found), predictions + float(counted)
+        loss_sum += value
+        if "hits" in output.metrics:
+            counts.append(output.metrics["hits"])
     update = engine.update(clip)
+    hits, predictions = sum(float(found) for found, _ in counts), sum(float(counted) for _, counted in counts)
     return StepRecord(
         step=0,
         loss=loss_sum,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from luthier.core.errors import GuardError
-from luthier.models import attention
+from luthier.models import attention, varlen
 from luthier.models.attention import AttentionOptions, PackedAttention, luthier_attention
 from luthier.segments import AttentionPlan, Span
 
@@ -109,3 +111,62 @@ def test_what_transformers_hands_over_arrives() -> None:
     luthier_attention(torch.nn.Identity(), *inputs(), None, attend=attend, position_bias=SimpleNamespace())
     assert received[0] == AttentionOptions(5, 0.3, 0.1, 7, 2.0, sinks)
     assert received[1] == AttentionOptions(0, K**-0.5)
+
+
+def documented_kernel(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    ends_q: Tensor,
+    ends_k: Tensor,
+    most_q: int,
+    most_k: int,
+    *,
+    scale: float,
+    window_size: tuple[int, int],
+    enable_gqa: bool,
+) -> Tensor:
+    """What torch says of `varlen_attn`: sequences one after the other, causal and windows aligned at their ends."""
+    assert enable_gqa == (query.shape[1] != key.shape[1])
+    assert ends_q.dtype == ends_k.dtype == torch.int32
+    assert (most_q, most_k) == (int(ends_q.diff().max()), int(ends_k.diff().max()))
+    left, right = window_size
+    assert right == 0
+    parts = []
+    for (a, b), (c, d) in zip(ends_q.unfold(0, 2, 1).tolist(), ends_k.unfold(0, 2, 1).tolist(), strict=True):
+        ahead = (torch.arange(b - a)[:, None] + (d - c) - (b - a)) - torch.arange(d - c)[None]
+        hidden = (ahead < 0) | (ahead > left if left >= 0 else False)
+        keys, values = (each[c:d].repeat_interleave(H // G, 1).transpose(0, 1) for each in (key, value))
+        scores = (query[a:b].transpose(0, 1) @ keys.transpose(1, 2) * scale).masked_fill(hidden, float("-inf"))
+        parts.append((scores.softmax(-1) @ values).transpose(0, 1))
+    return torch.cat(parts)
+
+
+@pytest.mark.parametrize("window", [None, 3, 1])
+def test_one_call_of_a_kernel_sees_what_span_by_span_sees(window: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here against what torch documents of its kernel, which runs on CUDA only."""
+    monkeypatch.setattr(varlen, "kernel", lambda: documented_kernel)
+    query, key, value = inputs()
+    options, plan = AttentionOptions(0, 0.7, window=window), AttentionPlan(SPANS, torch.tensor(POSITIONS))
+    ordinary = PackedAttention(plan)(query, key, value, options)
+    monkeypatch.setattr(varlen, "takes", lambda query, options: True)
+    attend = PackedAttention(plan)
+    found = attend(query, key, value, options)
+    assert torch.allclose(found, ordinary, atol=1e-6)
+    assert torch.allclose(found.double(), written_out(query, key, value, options), atol=1e-6)
+    assert torch.equal(attend(query, key, value, options), found)
+    assert attend.calls == 2
+
+
+def test_the_kernel_is_called_only_for_what_it_computes() -> None:
+    def on_gpu(width: int = 64, dtype: torch.dtype = torch.bfloat16, is_cuda: bool = True) -> Any:
+        return SimpleNamespace(is_cuda=is_cuda, dtype=dtype, shape=(1, H, 14, width))
+
+    plain = AttentionOptions(0, 0.7)
+    assert varlen.kernel() is not None
+    assert varlen.takes(on_gpu(), plain)
+    assert varlen.takes(on_gpu(), replace(plain, window=5))
+    for query in (on_gpu(is_cuda=False), on_gpu(dtype=torch.float32), on_gpu(width=320), on_gpu(width=12)):
+        assert not varlen.takes(query, plain)
+    for more in ({"dropout": 0.1}, {"softcap": 30.0}, {"sinks": torch.zeros(H)}):
+        assert not varlen.takes(on_gpu(), replace(plain, **more))  # type: ignore[arg-type]

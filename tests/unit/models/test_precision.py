@@ -10,7 +10,7 @@ import torch
 
 from luthier.adapters import ADAPTERS
 from luthier.core.errors import ConfigError
-from luthier.models.load import has_bf16, pick_device, pick_precision
+from luthier.models.device import has_bf16, pick_device, pick_precision
 from luthier.models.readout_model import ReadoutModel, Work
 from luthier.models.readouts import TokenLogps
 from luthier.objectives.supervised import SupervisedFineTuning

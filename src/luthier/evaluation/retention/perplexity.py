@@ -40,7 +40,7 @@ def perplexity(model: LocalModel, texts: Sequence[str]) -> list[tuple[float, int
     rows: list[tuple[float, int]] = []
     for group in pack_by_tokens([batch.tokens for batch in batches], _CAPACITY):
         batch = join([batches[index] for index in group])
-        logps = model.model.read(batch, [TokenLogps()], model.adapter)["logps"].double().cpu()
+        logps = model.model.read(batch, [TokenLogps()], model.adapter)["logps"].cpu().double()
         sums = torch.zeros(len(group), dtype=torch.float64).index_add_(0, batch.targets.sequence, logps)
         rows += [(-total, len(batches[index].targets)) for index, total in zip(group, sums.tolist(), strict=True)]
     if not all(math.isfinite(nats) for nats, _ in rows):

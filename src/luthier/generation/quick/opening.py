@@ -25,7 +25,7 @@ from luthier.generation.readers import DecoderReader
 from luthier.generation.writer import Writer
 from luthier.models.arithmetic.low_rank import LowRankUpdate
 from luthier.models.attention import PackedAttention
-from luthier.models.load import pick_device, pick_precision
+from luthier.models.device import pick_device, pick_precision, settle
 from luthier.models.loaded import Precision
 from luthier.models.output_layer import OutputLayer
 from luthier.models.probe import ALLOWED_NATS
@@ -58,6 +58,7 @@ def open_quickly(source: ModelSource, *, precision: str = "auto", device: str = 
     if os.environ.get("LUTHIER_NO_QUICK", "") not in ("", "0"):
         return None
     place = pick_device(device)
+    settle(place)
     chosen = pick_precision(precision, place)
     require_saved(source.folder)
     require_known(source.folder)

@@ -17,12 +17,18 @@ def compute_dtype(x: Tensor) -> torch.dtype:
 
 @contextmanager
 def in_fp32(module: nn.Module) -> Iterator[None]:
-    """Hold weights in fp32 for a while: bf16 weights are widened (exactly) and put back."""
+    """Hold weights in fp32 for a while: bf16 weights are widened (exactly) and put back.
+
+    Products are those of fp32 too, not of TF32, whatever was set.
+    """
+    products = torch.get_float32_matmul_precision()
     narrow: dict[nn.Parameter, Tensor] = {p: p.data for p in module.parameters() if p.dtype == torch.bfloat16}
     try:
+        torch.set_float32_matmul_precision("highest")
         for parameter in narrow:
             parameter.data = parameter.data.float()
         yield
     finally:
+        torch.set_float32_matmul_precision(products)
         for parameter, data in narrow.items():
             parameter.data = data

@@ -16,6 +16,7 @@ from luthier.evaluation.opening import reading_weights, require_there
 from luthier.generation.local import LocalModel
 from luthier.models.compatibility import check_compatible
 from luthier.models.cost import estimate_training_bytes
+from luthier.models.device import name_of
 from luthier.models.load import load_model, template_note
 from luthier.models.readout_model import ReadoutModel
 from luthier.models.source import find_model
@@ -56,6 +57,7 @@ class Calibration:
     output_limit: int = 0
     memory_bytes: int = 0
     precision: str = ""
+    device: str = ""
     layout: str = ""
     template_note: str = ""
 
@@ -116,6 +118,7 @@ def calibrate(spec: str, precision: str, material: Material, listener: Listener,
         output_limit=lengths.limit,
         memory_bytes=estimate_training_bytes(model.facts, engine.trained, step.largest_micro_batch, model.precision),
         precision=model.precision,
+        device=name_of(model.device),
         layout=asked.layout,
         template_note=template_note(model.facts.name, model.tokenizer),
     )

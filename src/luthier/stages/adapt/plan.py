@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from luthier.core.budget import format_duration
-from luthier.core.environment import environment
+from luthier.models.device import memory_bytes, pick_device
 from luthier.reporting.quantities import size
 from luthier.stages.adapt.calibration import Calibration
 from luthier.stages.adapt.candidates import Candidate, Candidates
@@ -73,9 +73,9 @@ def make_plan(config: Config, material: Material, measured: Calibration) -> Plan
         titles = [_title(wish, _Draft(candidates)) for wish in looked_for if candidates.asked_for(wish.name)]
         return Plan(tuple(free), [(title, reason) for title in titles], _REPORT_SECONDS, measured)
     left_out: list[tuple[str, str]] = []
-    room = environment()["memory_bytes"]
-    tunable = not room or measured.memory_bytes <= room
-    if not tunable and candidates.asked_for("lora"):
+    room = memory_bytes(pick_device())
+    tunable = room is None or measured.memory_bytes <= room
+    if room is not None and not tunable and candidates.asked_for("lora"):
         left_out.append(("LoRA", f"takes about {size(measured.memory_bytes)} of memory, this machine has {size(room)}"))
     spent = measured.load_seconds + sum(candidate.seconds for candidate in free)
     draft = _drafted(candidates, tunable, config.budget_seconds - spent)

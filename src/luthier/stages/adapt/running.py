@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from luthier.core import config
-from luthier.core.errors import CompatibilityError, GuardError
+from luthier.core.errors import CompatibilityError, GuardError, OutOfMemoryError
 from luthier.core.listener import Listener, OnlyProgress, Tracker
 from luthier.core.run import RunDirectory
 from luthier.core.stages import run_stage
+from luthier.models.device import ran_out_of_memory
 from luthier.models.memory import release_memory
 
 
@@ -14,8 +15,12 @@ def attempt(stage: str, recipe: config.Config, child: RunDirectory) -> str:
     """Run a candidate; returns why its method does not work here, or nothing."""
     try:
         run_stage(stage, recipe, child)
-    except (CompatibilityError, GuardError) as error:
+    except (CompatibilityError, GuardError, OutOfMemoryError) as error:
         return f"failed: {error}"
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        return "failed: there was not enough memory"
     finally:
         release_memory()
     return ""

@@ -42,7 +42,8 @@ def show_plan(run: RunDirectory, config: Config, material: Material, plan: Plan)
 def machine_row(run: RunDirectory, config: Config, plan: Plan) -> Row:
     """Say what the machine does and what will be tried."""
     environment, measured = run.manifest["environment"], plan.calibration
-    lines = [f"{environment['cores']} cores"]
+    on_cpu = measured.device in ("", "cpu")  # runs of earlier versions do not say
+    lines = [f"{environment['cores']} cores" if on_cpu else escape(measured.device)]
     if measured.usable:
         lines[0] += (
             f", {measured.precision}; {escape(config.model)} learns about {measured.train_tokens_per_second:.0f} "

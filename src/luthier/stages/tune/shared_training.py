@@ -18,6 +18,7 @@ from luthier.core.run import RunDirectory
 from luthier.core.sealed import SEAL, problem_of, seal
 from luthier.core.seeding import derive
 from luthier.models.cost import estimate_run_bytes, estimate_training_bytes
+from luthier.models.device import name_of
 from luthier.models.loaded import LoadedModel
 from luthier.models.memory import peak_memory_bytes
 from luthier.models.readout_model import Objective, ReadoutModel
@@ -106,7 +107,13 @@ class Training:
         seconds = work.total_steps * tokens / work.steps_per_epoch / speed
         prediction = estimate_training_bytes(model.facts, trained, work.largest_micro_batch, model.precision)
         self.run.update(
-            model={"name": source_name, "digest": model.digest, "precision": model.precision},
+            model={
+                "name": source_name,
+                "digest": model.digest,
+                "precision": model.precision,
+                "device": name_of(model.device),
+                "own_functions": dict(model.own_functions),
+            },
             layout="packed" if self.readout.layout == "packed" else f"rows: {model.why_rows}",
             trained_parameters=numbers,
             plan={
