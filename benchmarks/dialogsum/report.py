@@ -16,6 +16,8 @@ from luthier.reporting.quantities import percent, size
 from luthier.reporting.quantities import seconds as duration
 
 Result = Mapping[str, Any]
+_OPERATIONS_A_TOKEN = 4 * (106_203_456 + 0.13 * 28_311_552)
+"""Two operations a weight forwards and two back: the layers, and the output layer at 13 % of the tokens."""
 TITLES = {"base": "Before tuning", "lora": "LoRA", "full": "Full tuning"}
 GAIN, TIMES, MOST_SECONDS, MOST_BYTES = 0.16, 2.6, 25 * 60, 4e9
 """What was asked of LoRA: gain in ROUGE-1 F, ROUGE-L precision in multiples of the start, time and memory."""
@@ -41,6 +43,7 @@ def render(results: Mapping[str, Result], rows: Mapping[str, int], prompt: str, 
     compared = compare_all(scores)
     if "lora" in results:
         parts += ["## What was asked, and what was found\n", _asked(results["lora"], compared[("base", "lora")]), ""]
+        parts += [_bound(results["lora"]), ""]
     parts += ["## Scores\n", _scores(scores, answerers), "", "## Paired differences\n", _differences(compared)]
     parts += ["", "## Cost\n", _costs(results), "", "## What it means\n", _meaning(scores, compared, answerers), ""]
     parts += ["## Screens\n", *_screens(results)]
@@ -63,6 +66,17 @@ def _how_scored() -> str:
         "the best ROUGE-L F. English words are compared by their stems (package rouge-score). Intervals are 95 % "
         "intervals over other dialogues of this kind; comparisons are paired by dialogue. There is one run of each "
         "method: the verdicts are about these models, not about other seeds.\n"
+    )
+
+
+def _bound(lora: Result) -> str:
+    """Say what the time is spent on, at the least."""
+    operations = _OPERATIONS_A_TOKEN * lora["training_tokens"]
+    return (
+        f"The time: an epoch is {operations / 1e12:.0f} TFLOP of matrix products that nobody can do without "
+        f"({_OPERATIONS_A_TOKEN / 1e6:.0f} MFLOP a token: the frozen weights forwards and back, the output layer at "
+        f"the tokens of summaries only). {duration(MOST_SECONDS)} are {operations / MOST_SECONDS / 1e9:.0f} GFLOP/s "
+        "from the first step to the last, all that is not a product included."
     )
 
 
