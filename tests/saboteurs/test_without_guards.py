@@ -238,7 +238,9 @@ OF_TRAINING = [
     ),
     Control(
         training.test_34_a_weight_that_is_no_number_stops_the_run,
-        {"torch.isfinite": lambda tensor: torch.ones_like(tensor, dtype=torch.bool)} | BEFORE_SAVING,
+        {"torch.isfinite": lambda tensor: torch.ones_like(tensor, dtype=torch.bool)}
+        | {"luthier.training.step.isfinite": lambda value: True}
+        | BEFORE_SAVING,
     ),
     Control(
         training.test_31_a_run_that_the_disk_cannot_hold_does_not_begin,

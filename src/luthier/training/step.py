@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from torch import Tensor
@@ -68,7 +68,7 @@ def train_step(engine: Engine, work: Sequence[Work], clip: float | None = 1.0) -
         output = engine.forward(piece)
         loss = weighted_loss(piece, output.totals, units)
         value = float(loss.detach())  # a GPU is waited for here, and not again before the update
-        if not math.isfinite(value):
+        if not isfinite(value):
             raise NotFiniteError(
                 f"The loss is not finite ({value}); stopped before it reached the weights. Lower "
                 "training.learning_rate."

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from luthier.core.errors import ConfigError
 from luthier.models.attention import ATTENTION_NAME
@@ -153,6 +153,40 @@ def test_a_family_that_leaks_in_a_packed_row_is_found_at_load(
     assert not model.packs
     assert "packed and separate sequences differ by" in model.why_rows
     assert ReadoutModel(model).layout == "rows"
+
+
+def test_a_family_that_forgets_what_stands_above_is_found_at_load(
+    tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from luthier.models import attention
+    from luthier.segments import AttentionPlan, Span
+
+    honest = attention.PackedAttention.__init__
+
+    def alone(self: Any, plan: AttentionPlan) -> None:
+        honest(self, AttentionPlan(tuple(Span(span.query) for span in plan.spans), plan.positions))
+
+    monkeypatch.setattr(attention.PackedAttention, "__init__", alone)
+    model = tiny("llama")
+    assert not model.packs
+    assert "packed and separate sequences differ by" in model.why_rows
+
+
+@pytest.mark.parametrize("scale", [1.0, -1.0])
+def test_attention_is_tried_in_the_precision_that_it_computes_in(
+    tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, scale: float
+) -> None:
+    """Its values come out with the wrong sign in bf16 only."""
+    from luthier.models import attention
+
+    def in_bf16(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, factor: float) -> Tensor:
+        return honest(query, key, value * scale, bias, factor)
+
+    honest = attention._products
+    monkeypatch.setattr(attention, "_products", in_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    assert tiny("llama", precision="bf16").packs == (scale == 1.0)
+    assert tiny("llama", precision="fp32").packs
 
 
 def test_a_family_that_passes_the_attention_by_is_found_at_load(
