@@ -30,10 +30,10 @@ from worlds import ROWS, World
 
 from luthier.core.files import read_json, write_json
 from luthier.core.seeding import stream
-from luthier.evaluation.comparison import compare, difference_interval
+from luthier.evaluation.comparison import compare
 from luthier.evaluation.metrics import build_metric
 from luthier.evaluation.statistics import power, smallest_difference
-from luthier.evaluation.statistics.intervals import score_interval
+from luthier.evaluation.statistics.intervals import difference_interval, score_interval
 from luthier.evaluation.statistics.power import power_of_mean
 from luthier.evaluation.statistics.shares import wilson
 

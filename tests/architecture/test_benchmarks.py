@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+import luthier
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 NAMES = sorted(path.parent.name for path in BENCHMARKS.glob("*/run.py"))
 
 
 def report(name: str, home: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(home / name / "run.py"), "--report"], capture_output=True, text=True, env=os.environ
-    )
+    program = [sys.executable, str(home / name / "run.py"), "--report"]
+    this_one = os.environ | {"PYTHONPATH": str(Path(luthier.__file__).parents[1])}
+    return subprocess.run(program, capture_output=True, text=True, env=this_one)
 
 
 @pytest.fixture(scope="module")
