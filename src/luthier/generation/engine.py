@@ -30,6 +30,10 @@ _READ_TOKENS = 4096
 _IDLE_SHARE = 0.25
 """Ended sequences keep their slot until they are this share of all: reading new ones, or copying the cache to drop
 them, pays only for several at once."""
+_SHORT = 512
+"""Positions of a tail up to which room does not matter: looking at them takes a tenth of a step."""
+_PACK_AFTER = 8
+"""Steps of several rows before weights are packed for more of them, which costs about as many steps."""
 _APART_USERS, _APART_TOKENS = 8, 128
 """Prefixes are held apart from so many users and tokens on; below, copying costs less than looking at them apart."""
 
@@ -80,6 +84,7 @@ class BatchEngine:
         self._slots = slots
         self._record_gaps = record_gaps
         self.times = EngineTimes()
+        self._steps_together = 0
 
     def generate(
         self,
@@ -180,6 +185,9 @@ class BatchEngine:
         skips = torch.tensor([row.skip if row else 0 for row in rows], device=device)
         active = [slot for slot, row in enumerate(rows) if row is not None and row.active]
         longest = 1 + max(row.job.position - row.skip if row else 0 for row in rows)
+        self._steps_together += len(rows) > 1
+        if self._steps_together == _PACK_AFTER:
+            self.reader.pack()
         attend = DecodeStep(cache, positions, skips, self._apart(rows), longest)
         logits = self.reader.logits(last, positions, attend, None)
         moved = [row for row in rows if row is not None and row.active]
@@ -230,8 +238,11 @@ def _copied(path: Sequence[Prefix]) -> int:
 
 
 def _cohorts(sequences: Sequence[_Sequence]) -> list[list[_Sequence]]:
-    """Group sequences whose tails take similar room: all slots of a cache are as long as the longest."""
+    """Group sequences whose tails take similar room: all slots of a cache are as long as the longest.
+
+    Cohorts follow one another, and a step of few rows takes nearly as long as one of many: short ones stay together.
+    """
     groups: dict[int, list[_Sequence]] = {}
     for sequence in sequences:
-        groups.setdefault(max(6, (sequence.room - 1).bit_length()), []).append(sequence)
+        groups.setdefault((max(_SHORT, sequence.room) - 1).bit_length(), []).append(sequence)
     return [groups[size] for size in sorted(groups)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +17,13 @@ class OutputLayer:
     """`logits = softcap * tanh(linear(hidden) * scale / softcap)`, in fp32 from the product on.
 
     Attributes:
-        linear: The model's own output embedding module (its bias included), called, never read.
+        linear: The model's own output embedding module (its bias included), or what computes the same.
         scale: Factor on the logits (Cohere multiplies, Granite divides; most have 1).
         softcap: Gemma's soft cap, or None.
         verified: Whether it gave the model's own logits at load; if not, the ordinary forward is used.
     """
 
-    linear: nn.Module
+    linear: Callable[[Tensor], Tensor]
     scale: float = 1.0
     softcap: float | None = None
     verified: bool = True
@@ -34,7 +35,8 @@ class OutputLayer:
     @property
     def frozen(self) -> bool:
         """Whether nothing in it is trained."""
-        return not any(parameter.requires_grad for parameter in self.linear.parameters())
+        modules = [self.linear] if isinstance(self.linear, nn.Module) else []
+        return not any(parameter.requires_grad for module in modules for parameter in module.parameters())
 
     @classmethod
     def of(cls, model: Any) -> OutputLayer:

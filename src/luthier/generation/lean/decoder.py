@@ -13,22 +13,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from luthier.generation.lean.packing import MOST_ROWS, Product
 from luthier.models.arithmetic.low_rank import LowRankUpdate
 from luthier.models.attention import Attend, AttentionOptions
 
 
 @dataclass(frozen=True)
 class Linear:
-    """`x W^T + bias`, and an adapter's update; `weight [out, in]`."""
+    """`x W^T + bias`, and an adapter's update; `weight [out, in]`, `packed` the product of few rows with it."""
 
     weight: Tensor
     bias: Tensor | None = None
     update: LowRankUpdate | None = None
+    packed: Product | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map `[T, in]` to `[T, out]` in the weight's precision."""
         x = x.to(self.weight.dtype)
-        y = F.linear(x, self.weight, self.bias)
+        if self.packed is not None and 1 < len(x) <= MOST_ROWS:
+            y = self.packed(x, self.bias)
+        else:
+            y = F.linear(x, self.weight, self.bias)
         if self.update is not None:
             y.addmm_(x @ self.update.a.t(), self.update.b.t(), alpha=self.update.scale)
         return y

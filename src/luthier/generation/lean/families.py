@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from luthier.generation.lean.decoder import (
     Projections,
     RmsNorm,
 )
+from luthier.generation.lean.packing import Packing
 from luthier.models.arithmetic.low_rank import LowRankUpdate
 from luthier.models.attention import AttentionOptions
 
@@ -56,18 +57,21 @@ class Source:
         tensors: Weights by name.
         updates: What an adapter adds, by the name of the module.
         dtype: Precision of the products.
+        packing: Holds weights in the order of products of few rows; None for none.
     """
 
     config: Any
     tensors: Mapping[str, Tensor]
     dtype: torch.dtype
     updates: Mapping[str, LowRankUpdate] = field(default_factory=dict)
+    packing: Packing | None = None
 
     def linear(self, name: str, transposed: bool = False) -> Linear:
         """Return a linear layer; `transposed` where its weight is stored `[in, out]`."""
         weight = self.tensor(f"{name}.weight")
         bias = self.tensors.get(f"{name}.bias")
-        return Linear(weight.t() if transposed else weight, bias, self.updates.get(name)).to(self.dtype)
+        linear = Linear(weight.t() if transposed else weight, bias, self.updates.get(name)).to(self.dtype)
+        return linear if self.packing is None else replace(linear, packed=self.packing.of(linear.weight, weight))
 
     def tensor(self, name: str) -> Tensor:
         """Return a weight."""

@@ -6,6 +6,7 @@ import torch
 
 from luthier.generation.lean.decoder import Decoder
 from luthier.generation.lean.families import NotDescribedError, Source, describe
+from luthier.generation.lean.packing import Packing
 from luthier.models.arithmetic.watching import is_watched
 from luthier.models.attention import PackedAttention
 from luthier.models.load import probe_batch
@@ -16,8 +17,8 @@ _TOLERANCE = 1e-4
 """Relative to the largest hidden state, in fp32; another arithmetic differs by tenths."""
 
 
-def open_decoder(model: ReadoutModel, adapter: str | None) -> Decoder:
-    """Return the decoder of a model read through an adapter.
+def open_decoder(model: ReadoutModel, adapter: str | None, packing: Packing | None = None) -> Decoder:
+    """Return the decoder of a model read through an adapter, with packed weights if there are any.
 
     Raises:
         NotDescribedError: if there is none, or it does not compute what the model does.
@@ -28,17 +29,17 @@ def open_decoder(model: ReadoutModel, adapter: str | None) -> Decoder:
         with loaded.in_fp32():
             _check(model, adapter, _describe(model, adapter, dtype if loaded.precision == "fp32" else torch.float32))
         loaded.checked_decoders.add(adapter)
-    return _describe(model, adapter, dtype)
+    return _describe(model, adapter, dtype, packing)
 
 
-def _describe(model: ReadoutModel, adapter: str | None, dtype: torch.dtype) -> Decoder:
+def _describe(model: ReadoutModel, adapter: str | None, dtype: torch.dtype, packing: Packing | None = None) -> Decoder:
     if any(map(is_watched, model.module.modules())):
         raise NotDescribedError("somebody watches the calls of its modules")
     updates = {} if adapter is None else model.adapters[adapter].low_rank_updates()
     if updates is None:
         raise NotDescribedError("its adapter is more than low-rank updates")
     tensors = {name.replace(".base_layer.", "."): parameter for name, parameter in model.module.named_parameters()}
-    return describe(Source(model.module.config, tensors, dtype, updates))
+    return describe(Source(model.module.config, tensors, dtype, updates, packing))
 
 
 @torch.no_grad()

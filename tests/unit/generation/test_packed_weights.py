@@ -1,0 +1,119 @@
+"""Weights in the order of products of few rows: the same products, as long as the weights are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from luthier.adapters import ADAPTERS
+from luthier.core.types import Decoding
+from luthier.generation import engine as engines
+from luthier.generation.engine import BatchEngine
+from luthier.generation.lean import packing as packings
+from luthier.generation.lean.decoder import Linear
+from luthier.generation.lean.packing import MOST_ROWS, Packing, is_worth_it
+from luthier.generation.readers import ModelReader
+from luthier.generation.sequences import Turns
+from luthier.models.readout_model import ReadoutModel, Work
+from luthier.objectives.supervised import SupervisedFineTuning
+from luthier.training.engine.single import SingleDeviceEngine
+from luthier.training.optim import OptimizerConfig, Schedule
+from luthier.training.step import train_step
+
+DRAW = torch.Generator().manual_seed(0)
+TURNS = Turns(frozenset(), lambda ids: "", None)
+PROMPTS = [[5, 6, 7, 8], [9, 10], [11, 12, 13], [5, 6, 7, 20], [40]]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 16, 97, MOST_ROWS, MOST_ROWS + 1])
+@pytest.mark.parametrize(("inputs", "outputs", "bias"), [(24, 40, False), (40, 24, True), (7, 3, True)])
+def test_a_product_with_a_packed_weight_is_the_product(rows: int, inputs: int, outputs: int, bias: bool) -> None:
+    weight = torch.randn(outputs, inputs, generator=DRAW)
+    x, added = torch.randn(rows, inputs, generator=DRAW), torch.randn(outputs, generator=DRAW) if bias else None
+    packed = Packing().of(weight, weight)
+    assert packed is not None
+    wanted = F.linear(x, weight, added)
+    torch.testing.assert_close(Linear(weight, added, packed=packed)(x), wanted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(packed(x, added), wanted, rtol=0, atol=1e-5)
+
+
+def test_a_weight_that_changed_is_packed_again_and_one_that_did_not_is_not() -> None:
+    packing, weight = Packing(), torch.nn.Parameter(torch.randn(6, 8, generator=DRAW))
+    x = torch.randn(3, 8, generator=DRAW)
+    first = packing.of(weight.detach(), weight)
+    assert packing.of(weight.detach(), weight) is first
+    optimizer = torch.optim.AdamW([weight], lr=0.1, fused=True)
+    weight.sum().backward()
+    optimizer.step()
+    second = packing.of(weight.detach(), weight)
+    assert first is not None
+    assert second is not None
+    torch.testing.assert_close(second(x, None), F.linear(x, weight.detach()), rtol=0, atol=1e-5)
+    assert not torch.allclose(first(x, None), second(x, None), atol=1e-2)
+
+
+def test_a_product_that_is_not_the_same_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(self: Any, x: Tensor, bias: Tensor | None) -> Tensor:
+        return honest(self, x, bias) * 1.001
+
+    honest = packings._Packed.__call__
+    monkeypatch.setattr(packings._Packed, "__call__", wrong)
+    assert Packing().of(torch.ones(4, 6), torch.ones(4, 6)) is None
+
+
+def test_only_a_cpu_with_room_packs(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(packings, "memory_bytes", lambda device: 32 * 10**9)
+    assert is_worth_it(cpu, 10**9)
+    assert not is_worth_it(cpu, 10**9 + 10**6)
+    assert not is_worth_it(torch.device("cuda"), 10)
+    monkeypatch.setattr(packings, "memory_bytes", lambda device: None)
+    assert not is_worth_it(cpu, 10)
+
+
+def written(reader: ModelReader, prompts: Sequence[Sequence[int]] = PROMPTS, tokens: int = 20) -> list[list[int]]:
+    jobs = BatchEngine(reader, TURNS).generate(prompts, [Decoding(max_tokens=tokens)] * len(prompts))
+    return [list(job.tokens) for job in jobs]
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3_text", "phi", "gpt_neox"])
+def test_what_is_written_is_the_same(tiny: Callable[..., Any], family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    readout = ReadoutModel(tiny(family))
+    packed = ModelReader(readout, None)
+    found = written(packed)
+    assert packed._packing is not None
+    assert packed._packing._made
+    monkeypatch.setattr(engines, "_PACK_AFTER", 10**9)
+    ordinary = ModelReader(readout, None)
+    assert written(ordinary) == found
+    assert ordinary._packing is None
+
+
+def test_one_row_alone_and_short_answers_pack_nothing(tiny: Callable[..., Any]) -> None:
+    reader = ModelReader(ReadoutModel(tiny("llama")), None)
+    written(reader, PROMPTS[:1])
+    written(reader, tokens=engines._PACK_AFTER)
+    assert reader._packing is None
+
+
+def test_after_training_all_weights_the_new_ones_write(
+    tiny: Callable[..., Any], sequences: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny("llama", masters=True)
+    readout = ReadoutModel(model, [ADAPTERS.get("full")(ADAPTERS.get("full").Config()).attach(model, seed=0)])
+    reader = ModelReader(readout, "default")
+    before = written(reader)
+    assert reader._packing is not None
+    engine = SingleDeviceEngine(readout, OptimizerConfig(), Schedule(0.05, 1, shape="constant"))
+    readout.module.train()
+    train_step(engine, [Work(SupervisedFineTuning(), batch) for batch in sequences(4)])
+    readout.module.eval()
+    after = written(reader)
+    monkeypatch.setattr(engines, "_PACK_AFTER", 10**9)
+    assert after == written(ModelReader(readout, "default"))
+    assert after != before
