@@ -12,6 +12,8 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from luthier.generation.lean.packing import can_halve
+
 
 def plain_logits(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
@@ -102,6 +104,14 @@ def test_what_cannot_be_asked_is_said(model: Path, place: Path) -> None:
     write.write_text("")
     assert "answers.jsonl is a file: there is nobody to chat with." in refused("chat", write)
     assert "There is no run runs/3; runs holds no runs." in refused("chat", "runs/3")
+
+
+def test_the_precision_of_decoding_is_same_or_fp16(taught: Path) -> None:
+    text = refused("chat", taught, "--decode-precision", "int3", stdin="hello\n")
+    assert "Decode precision 'int3' is unknown. Known: same, fp16." in text
+    if can_halve():
+        same = done("chat", taught, stdin="red invoice old 3\n").out
+        assert done("chat", taught, "--decode-precision", "fp16", stdin="red invoice old 3\n").out == same
 
 
 def test_a_run_won_by_a_rival_without_a_model_has_nobody_to_chat_with(adapted: Path) -> None:

@@ -19,6 +19,7 @@ def talk(
     temperature: float,
     remember: bool,
     precision: str,
+    decode_precision: str = "same",
 ) -> list[dict[str, Any]]:
     """Answer line by line until the input ends; returns the conversation.
 
@@ -26,7 +27,7 @@ def talk(
     """
     from luthier.evaluation.opening import open_chat
 
-    chat = open_chat(what, precision=precision, listener=listener)
+    chat = open_chat(what, precision=precision, decode_precision=decode_precision, listener=listener)
     decoding = Decoding(max_tokens or chat.limit, temperature)
     interactive = source.isatty()
     if interactive:

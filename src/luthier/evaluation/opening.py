@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 
 from luthier.core.disk import runs_in
-from luthier.core.errors import DataError, ModelError, RunError, nearest
+from luthier.core.errors import ConfigError, DataError, ModelError, RunError, nearest
 from luthier.core.files import sha256_text
 from luthier.core.listener import Listener
 from luthier.core.protocols import Answerer, LanguageModel
@@ -22,6 +22,7 @@ from luthier.data.mapping import RowMapping
 from luthier.data.tasks import guess_task
 from luthier.evaluation.answerers import FinishedAnswers, Prompted
 from luthier.evaluation.model_free import BASELINES
+from luthier.generation.lean.packing import can_halve
 from luthier.generation.local import LocalModel, open_local
 from luthier.generation.quick import QuickModel, keep, open_quickly
 from luthier.generation.writer import Writer
@@ -109,18 +110,28 @@ def layout_of(answerer: Answerer) -> str | None:
     return model.layout if isinstance(model, LocalModel) else None
 
 
-def open_chat(spec: str, *, precision: str = "auto", listener: Listener | None = None) -> Chat:
+def open_chat(
+    spec: str, *, precision: str = "auto", decode_precision: str = "same", listener: Listener | None = None
+) -> Chat:
     """Open a model to talk to, asked the way its run found best.
 
+    Args:
+        spec: A run or a model.
+        precision: Compute precision.
+        decode_precision: `fp16` holds the weights that the steps of an answer read in fp16; `same` does not.
+        listener: Is told what opening takes.
+
     Raises:
+        ConfigError: if fp16 is asked for and not there.
         RunError: if the run's winner is no language model.
     """
+    half = _decodes_in_half(decode_precision)
     require_there(spec)
     path = Path(spec)
     if path.is_file():
         raise RunError(f"{spec} is a file: there is nobody to chat with. Name a run or a model.")
     if not RunDirectory.is_run(path):
-        source, writer = _open_writer(spec, precision, listener)
+        source, writer = _open_writer(spec, precision, half, listener)
         return Chat(writer, 512, source, writer)
     run = winner_of(RunDirectory(path))
     answering = _answering(run)
@@ -128,16 +139,30 @@ def open_chat(spec: str, *, precision: str = "auto", listener: Listener | None =
         raise RunError(f"The winner of {spec} is no language model ({answering['method']}): "
                        "there is nobody to chat with. "
                        f"It answers rows: luthier answer {spec} FILE.")  # fmt: skip
-    source, writer = _open_writer(_asked_model(run, answering), precision, listener)
+    source, writer = _open_writer(_asked_model(run, answering), precision, half, listener)
     strategy = strategy_for(answering["strategy"], writer, examples_of(run, "tune"))
     return Chat(AskedBy(writer, strategy), answering["strategy"]["max_tokens"], source, writer)
 
 
-def _open_writer(spec: str, precision: str, listener: Listener | None) -> tuple[ModelSource, LocalModel | QuickModel]:
+def _decodes_in_half(decode_precision: str) -> bool:
+    if decode_precision == "same":
+        return False
+    if decode_precision != "fp16":
+        raise ConfigError(f"Decode precision '{decode_precision}' is unknown. Known: same, fp16.")
+    if not can_halve():
+        raise ConfigError("This torch cannot hold weights in fp16 here. Leave --decode-precision out.")
+    return True
+
+
+def _open_writer(
+    spec: str, precision: str, half: bool, listener: Listener | None
+) -> tuple[ModelSource, LocalModel | QuickModel]:
     """Open a model to write with: from what was kept of it, else through transformers."""
     source = find_model(spec, listener)
     with reading_weights(source):
-        writer = open_quickly(source, precision=precision) or open_local(source, precision=precision)
+        writer = open_quickly(source, precision=precision, half=half) or open_local(
+            source, precision=precision, half=half
+        )
     _say_template(source, writer, listener)
     return source, writer
 

@@ -32,8 +32,6 @@ _IDLE_SHARE = 0.25
 them, pays only for several at once."""
 _SHORT = 512
 """Positions of a tail up to which room does not matter: looking at them takes a tenth of a step."""
-_PACK_AFTER = 8
-"""Steps of several rows before weights are packed for more of them, which costs about as many steps."""
 _APART_USERS, _APART_TOKENS = 8, 128
 """Prefixes are held apart from so many users and tokens on; below, copying costs less than looking at them apart."""
 
@@ -84,7 +82,6 @@ class BatchEngine:
         self._slots = slots
         self._record_gaps = record_gaps
         self.times = EngineTimes()
-        self._steps_together = 0
 
     def generate(
         self,
@@ -185,9 +182,7 @@ class BatchEngine:
         skips = torch.tensor([row.skip if row else 0 for row in rows], device=device)
         active = [slot for slot, row in enumerate(rows) if row is not None and row.active]
         longest = 1 + max(row.job.position - row.skip if row else 0 for row in rows)
-        self._steps_together += len(rows) > 1
-        if self._steps_together == _PACK_AFTER:
-            self.reader.pack()
+        self.reader.prepare(len(rows))
         attend = DecodeStep(cache, positions, skips, self._apart(rows), longest)
         logits = self.reader.logits(last, positions, attend, None)
         moved = [row for row in rows if row is not None and row.active]

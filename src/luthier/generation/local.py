@@ -9,7 +9,7 @@ from typing import Any
 
 from luthier.adapters import ADAPTERS
 from luthier.core.errors import CompatibilityError, LuthierError
-from luthier.core.files import read_json, sha256_file
+from luthier.core.files import read_json, sha256_file, sha256_text
 from luthier.core.types import Completion, Request, Usage
 from luthier.data.render import Renderer
 from luthier.generation.engine import BatchEngine
@@ -33,13 +33,22 @@ class LocalModel(Writer):
         renderer: Renders conversations for it.
         adapter: The adapter that is on; None for the model without any.
         adapter_digest: Names the adapter's weights in `identity`.
+        half: Decode with weights in fp16 where the model computes in fp32.
     """
 
-    def __init__(self, model: ReadoutModel, renderer: Renderer, adapter: str | None, adapter_digest: str = "") -> None:
+    def __init__(
+        self,
+        model: ReadoutModel,
+        renderer: Renderer,
+        adapter: str | None,
+        adapter_digest: str = "",
+        half: bool = False,
+    ) -> None:
         self.model = model
         self.adapter = adapter
-        self.identity = model.loaded.identity(adapter_digest)
-        self._reader = ModelReader(model, adapter)
+        named = model.loaded.identity(adapter_digest)
+        self.identity = sha256_text(named, "decodes in fp16") if half else named
+        self._reader = ModelReader(model, adapter, half)
         super().__init__(renderer, model.loaded.facts.vocabulary, self._engine)
 
     def _engine(self, turns: Turns) -> Engine:
@@ -115,14 +124,14 @@ def _scored(request: Request, options: Options, logps: tuple[float, ...], second
     return Completion(request.continuations[logps.index(max(logps))], "stop", logps, usage)
 
 
-def open_local(source: ModelSource, *, precision: str = "auto", device: str = "auto") -> LocalModel:
-    """Load a model, with its adapter if the source names one, ready to answer."""
+def open_local(source: ModelSource, *, precision: str = "auto", device: str = "auto", half: bool = False) -> LocalModel:
+    """Load a model, with its adapter if the source names one, ready to answer; `half` as for `LocalModel`."""
     loaded = load_model(source, precision=precision, device=device)
     renderer = Renderer(loaded.tokenizer, loaded.facts.context)
     if source.adapter is None:
-        return LocalModel(ReadoutModel(loaded), renderer, None)
+        return LocalModel(ReadoutModel(loaded), renderer, None, half=half)
     attached = open_adapter(source.adapter, loaded)
-    return LocalModel(ReadoutModel(loaded, [attached]), renderer, attached.name, adapter_digest(source.adapter))
+    return LocalModel(ReadoutModel(loaded, [attached]), renderer, attached.name, adapter_digest(source.adapter), half)
 
 
 def open_adapter(folder: Path, model: LoadedModel) -> Any:

@@ -5,7 +5,7 @@ Shape letters: T tokens of a row, n of them read, V vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from luthier.generation.lean import Decoder, NotDescribedError, open_decoder
 from luthier.generation.lean.decoder import Linear
-from luthier.generation.lean.packing import Packing, is_worth_it
+from luthier.generation.lean.families import Source, describe
+from luthier.generation.lean.packing import Pace, Packing
 from luthier.models.arithmetic.watching import is_watched
 from luthier.models.attention import ATTENTION_NAME, Attend
 from luthier.models.output_layer import OutputLayer
@@ -32,8 +33,8 @@ class Reader(Protocol):
         """Take up the weights as they are now: they may have been trained since."""
         ...
 
-    def pack(self) -> None:
-        """Prepare for many more steps of several rows; done twice it changes nothing."""
+    def prepare(self, rows: int) -> None:
+        """Prepare for a step of so many rows, and for many more of them."""
         ...
 
     def logits(self, ids: Tensor, positions: Tensor, attend: Attend, read_at: Tensor | None) -> Tensor:
@@ -44,16 +45,23 @@ class Reader(Protocol):
 class ModelReader:
     """A model in memory: through its decoder where that was seen to compute the same, else through its own forward.
 
+    Args:
+        model: The model.
+        adapter: The adapter that is on; None for none.
+        half: Hold the weights that steps of few rows read in fp16, once there are many of them.
+
     Attributes:
         decoder: Its own, once it was opened; None if there is none.
         why_ordinary: Why the model's own forward is called, if it is.
     """
 
-    def __init__(self, model: ReadoutModel, adapter: str | None) -> None:
+    def __init__(self, model: ReadoutModel, adapter: str | None, half: bool = False) -> None:
         self._model = model
         self._adapter = adapter
         self.decoder: Decoder | None = None
         self.why_ordinary = ""
+        self._half = half
+        self._pace = Pace(half, model.loaded.device, model.loaded.facts.parameters)
         self._packing: Packing | None = None
         self._output: OutputLayer = model.loaded.output
 
@@ -72,10 +80,10 @@ class ModelReader:
         if self._packing is not None and self.decoder is not None:
             self._output = packed_output(self._output, self._packing)
 
-    def pack(self) -> None:
-        """See `Reader.pack`."""
-        if self._packing is None and is_worth_it(self.device, self._model.loaded.facts.parameters):
-            self._packing = Packing()
+    def prepare(self, rows: int) -> None:
+        """See `Reader.prepare`."""
+        if self._pace.stepped(rows):
+            self._packing = Packing(self._half)
             self.open()
 
     def logits(self, ids: Tensor, positions: Tensor, attend: Attend, read_at: Tensor | None) -> Tensor:
@@ -89,27 +97,42 @@ class ModelReader:
             return self._model.loaded.output(hidden if read_at is None else hidden[read_at])
 
 
-@dataclass(frozen=True)
 class DecoderReader:
-    """A decoder with its output layer, and no model around them."""
+    """A decoder with its output layer, and no model around them.
 
-    decoder: Decoder
-    output: OutputLayer
+    Args:
+        source: What the decoder is put together from.
+        output: The output layer.
+        half: Hold the weights that steps of few rows read in fp16, once there are many of them.
+
+    Raises:
+        NotDescribedError: if its family is not described.
+    """
+
+    def __init__(self, source: Source, output: OutputLayer, half: bool = False) -> None:
+        self._source, self._output, self._half = source, output, half
+        self._decoder = describe(source)
+        numbers = sum(tensor.numel() for tensor in source.tensors.values())
+        self._pace = Pace(half, self.device, numbers)
 
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return self.decoder.embedding.device
+        return self._decoder.embedding.device
 
     def open(self) -> None:
         """Nothing to do: its weights do not change."""
 
-    def pack(self) -> None:
-        """Nothing to do: it talks with one person at a time."""
+    def prepare(self, rows: int) -> None:
+        """See `Reader.prepare`."""
+        if self._pace.stepped(rows):
+            packing = Packing(self._half)
+            self._decoder = describe(replace(self._source, packing=packing))
+            self._output = packed_output(self._output, packing)
 
     def logits(self, ids: Tensor, positions: Tensor, attend: Attend, read_at: Tensor | None) -> Tensor:
         """See `Reader.logits`."""
-        return self.output(self.decoder(ids, positions, attend, read_at))
+        return self._output(self._decoder(ids, positions, attend, read_at))
 
 
 def packed_output(output: OutputLayer, packing: Packing) -> OutputLayer:

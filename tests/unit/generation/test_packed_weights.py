@@ -12,11 +12,10 @@ from torch import Tensor
 
 from luthier.adapters import ADAPTERS
 from luthier.core.types import Decoding
-from luthier.generation import engine as engines
 from luthier.generation.engine import BatchEngine
 from luthier.generation.lean import packing as packings
 from luthier.generation.lean.decoder import Linear
-from luthier.generation.lean.packing import MOST_ROWS, Packing, is_worth_it
+from luthier.generation.lean.packing import MOST_ROWS, PACK_AFTER, Pace, Packing, is_worth_it
 from luthier.generation.readers import ModelReader
 from luthier.generation.sequences import Turns
 from luthier.models.readout_model import ReadoutModel, Work
@@ -59,11 +58,47 @@ def test_a_weight_that_changed_is_packed_again_and_one_that_did_not_is_not() -> 
 
 def test_a_product_that_is_not_the_same_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(self: Any, x: Tensor, bias: Tensor | None) -> Tensor:
-        return honest(self, x, bias) * 1.001
+        return honest(self, x, bias) * (1.0 + by)
 
-    honest = packings._Packed.__call__
-    monkeypatch.setattr(packings._Packed, "__call__", wrong)
-    assert Packing().of(torch.ones(4, 6), torch.ones(4, 6)) is None
+    honest, by = packings._OrderedProduct.__call__, 1e-3
+    monkeypatch.setattr(packings._OrderedProduct, "__call__", wrong)
+    weight = torch.randn(4, 6, generator=DRAW)
+    assert Packing().of(weight, weight) is None
+    by = 0.0
+    assert Packing().of(weight, weight) is not None
+
+
+@pytest.mark.skipif(not packings.can_halve(), reason="this torch cannot hold weights in fp16 here")
+@pytest.mark.parametrize("rows", [1, 3, 64])
+def test_a_weight_in_fp16_moves_a_product_a_little(rows: int) -> None:
+    weight = torch.randn(40, 64, generator=DRAW)
+    x, bias = torch.randn(rows, 64, generator=DRAW), torch.randn(40, generator=DRAW)
+    product = Packing(half=True).of(weight, weight)
+    assert product is not None
+    assert product.fewest == 1
+    found, wanted = Linear(weight, bias, packed=product)(x), F.linear(x, weight, bias)
+    assert 0 < (found - wanted).abs().max() < 1e-3 * wanted.abs().max()
+    torch.testing.assert_close(found, F.linear(x, weight.half().float(), bias), rtol=0, atol=2e-5)
+
+
+@pytest.mark.skipif(not packings.can_halve(), reason="this torch cannot hold weights in fp16 here")
+def test_weights_that_fp16_cannot_hold_stay_as_they_are() -> None:
+    weight = torch.randn(8, 8, generator=DRAW) * 1e6
+    before = weight.clone()
+    assert Packing(half=True).of(weight, weight) is None
+    assert torch.equal(weight, before)
+
+
+def test_it_is_packed_once_after_steps_that_gain_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    pace = Pace(False, cpu, 100)
+    assert not any(pace.stepped(1) for _ in range(50))
+    assert [pace.stepped(2) for _ in range(PACK_AFTER + 3)] == [*[False] * (PACK_AFTER - 1), True, *[False] * 3]
+    alone = Pace(True, cpu, 100)
+    assert sum(alone.stepped(1) for _ in range(50)) == 1
+    monkeypatch.setattr(packings, "memory_bytes", lambda device: 100)
+    never = Pace(False, cpu, 100)
+    assert not any(never.stepped(2) for _ in range(50))
 
 
 def test_only_a_cpu_with_room_packs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +123,7 @@ def test_what_is_written_is_the_same(tiny: Callable[..., Any], family: str, monk
     found = written(packed)
     assert packed._packing is not None
     assert packed._packing._made
-    monkeypatch.setattr(engines, "_PACK_AFTER", 10**9)
+    monkeypatch.setattr(packings, "PACK_AFTER", 10**9)
     ordinary = ModelReader(readout, None)
     assert written(ordinary) == found
     assert ordinary._packing is None
@@ -97,7 +132,7 @@ def test_what_is_written_is_the_same(tiny: Callable[..., Any], family: str, monk
 def test_one_row_alone_and_short_answers_pack_nothing(tiny: Callable[..., Any]) -> None:
     reader = ModelReader(ReadoutModel(tiny("llama")), None)
     written(reader, PROMPTS[:1])
-    written(reader, tokens=engines._PACK_AFTER)
+    written(reader, tokens=PACK_AFTER)
     assert reader._packing is None
 
 
@@ -114,6 +149,6 @@ def test_after_training_all_weights_the_new_ones_write(
     train_step(engine, [Work(SupervisedFineTuning(), batch) for batch in sequences(4)])
     readout.module.eval()
     after = written(reader)
-    monkeypatch.setattr(engines, "_PACK_AFTER", 10**9)
+    monkeypatch.setattr(packings, "PACK_AFTER", 10**9)
     assert after == written(ModelReader(readout, "default"))
     assert after != before

@@ -20,6 +20,7 @@ from luthier.core.errors import LuthierError
 from luthier.core.files import write_json
 from luthier.core.sealed import read_checked, with_check
 from luthier.core.types import Decoding, Message, Request
+from luthier.generation.lean.packing import can_halve
 from luthier.generation.local import LocalModel, open_local
 from luthier.generation.quick import keep, open_quickly
 from luthier.generation.quick.kept import FACTS, TOKENIZER, folder_of
@@ -203,3 +204,20 @@ def test_the_second_chat_imports_no_transformers(own: Callable[..., Path], tmp_p
         assert "transformers" in imported
         assert chat(what) == (first, [])
         assert first.strip()
+
+
+@pytest.mark.skipif(not can_halve(), reason="this torch cannot hold weights in fp16 here")
+def test_it_may_decode_with_weights_in_fp16(own: Callable[..., Path]) -> None:
+    source, model = opened(own())
+    assert keep(source, model)
+    quick = open_quickly(source, precision="fp32", half=True)
+    ordinary = open_local(source, precision="fp32", half=True)
+    assert quick is not None
+    long = Request(ASKED[1].messages, Decoding(max_tokens=40))
+    (a, b) = (one.complete([long])[0].text for one in (quick, ordinary))
+    assert a == b
+    for one in (quick.engine.reader, ordinary.engine.reader):  # type: ignore[attr-defined]
+        decoder = getattr(one, "decoder", None) or one._decoder
+        assert type(decoder.layers[0].output.packed).__name__ == "_HalfProduct"
+    assert quick.identity != open_quickly(source, precision="fp32").identity  # type: ignore[union-attr]
+    assert ordinary.identity != model.identity

@@ -30,7 +30,7 @@ class Linear:
     def __call__(self, x: Tensor) -> Tensor:
         """Map `[T, in]` to `[T, out]` in the weight's precision."""
         x = x.to(self.weight.dtype)
-        if self.packed is not None and 1 < len(x) <= MOST_ROWS:
+        if self.packed is not None and self.packed.fewest <= len(x) <= MOST_ROWS:
             y = self.packed(x, self.bias)
         else:
             y = F.linear(x, self.weight, self.bias)

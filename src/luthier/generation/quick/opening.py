@@ -18,7 +18,7 @@ from luthier.core.sealed import read_checked
 from luthier.core.types import Completion, Request
 from luthier.data.render import Renderer
 from luthier.generation.engine import BatchEngine
-from luthier.generation.lean.families import NotDescribedError, Source, describe
+from luthier.generation.lean.families import NotDescribedError, Source
 from luthier.generation.quick.kept import FACTS, TOKENIZER, folder_of
 from luthier.generation.quick.tokenizer import PlainTokenizer
 from luthier.generation.readers import DecoderReader
@@ -45,8 +45,10 @@ class QuickModel(Writer):
         raise LuthierError("A model that was opened to write only cannot score answers; open it with open_local.")
 
 
-def open_quickly(source: ModelSource, *, precision: str = "auto", device: str = "auto") -> QuickModel | None:
-    """Open a model from what was kept of it.
+def open_quickly(
+    source: ModelSource, *, precision: str = "auto", device: str = "auto", half: bool = False
+) -> QuickModel | None:
+    """Open a model from what was kept of it; `half` as for `open_local`.
 
     Returns:
         The model; None where nothing usable was kept: it was not opened before, its files or the libraries have
@@ -67,13 +69,14 @@ def open_quickly(source: ModelSource, *, precision: str = "auto", device: str = 
         facts = read_checked(folder / FACTS)
         if sha256_file(folder / TOKENIZER) != facts["tokenizer_sha256"]:
             return None
-        reader = build_reader(base_weights(source, chosen, place), adapter_weights(source, place), facts)
+        reader = build_reader(base_weights(source, chosen, place), adapter_weights(source, place), facts, half)
     except (OSError, ValueError, KeyError, NotDescribedError):
         return None
     if not says_the_same(reader, facts):
         return None
     renderer = Renderer(_tokenizer(folder / TOKENIZER, facts["tokenizer"]), facts["context"])
-    return QuickModel(reader, renderer, facts["vocabulary"], sha256_text("quick", folder.name))
+    identity = sha256_text("quick", folder.name, *(["decodes in fp16"] if half else []))
+    return QuickModel(reader, renderer, facts["vocabulary"], identity)
 
 
 def _tokenizer(file: Path, facts: Mapping[str, Any]) -> PlainTokenizer:
@@ -103,13 +106,16 @@ _PEFT = "base_model.model."
 """What PEFT puts before the name of a module."""
 
 
-def build_reader(base: Mapping[str, Tensor], added: Mapping[str, Tensor], facts: Mapping[str, Any]) -> DecoderReader:
+def build_reader(
+    base: Mapping[str, Tensor], added: Mapping[str, Tensor], facts: Mapping[str, Any], half: bool = False
+) -> DecoderReader:
     """Put a decoder together.
 
     Args:
         base: Weights by name, as in the files.
         added: Those of the adapter.
         facts: What was kept: `config`, `output`, `updates`.
+        half: See `DecoderReader`.
 
     Raises:
         KeyError: if a weight is missing.
@@ -121,8 +127,8 @@ def build_reader(base: Mapping[str, Tensor], added: Mapping[str, Tensor], facts:
     }
     kept = facts["output"]
     weight, bias = base[kept["weight"]], None if kept["bias"] is None else base[kept["bias"]]
-    decoder = describe(Source(SimpleNamespace(**facts["config"]), base, weight.dtype, updates))
-    return DecoderReader(decoder, OutputLayer(_product(weight, bias), kept["scale"], kept["softcap"]))
+    described = Source(SimpleNamespace(**facts["config"]), base, weight.dtype, updates)
+    return DecoderReader(described, OutputLayer(_product(weight, bias), kept["scale"], kept["softcap"]), half)
 
 
 def _product(weight: Tensor, bias: Tensor | None) -> nn.Linear:
