@@ -30,7 +30,7 @@ def chat(
         str,
         typer.Option(
             help="fp16 halves what a CPU reads for each token: about twice as quick, log-probabilities move by "
-            "thousandths; same leaves it."
+            "hundredths at most; same leaves it."
         ),
     ] = "same",
     as_json: options.Json = False,
