@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from luthier.generation.lean.packing import MOST_ROWS, Product
+from luthier.generation.lean.packing import Product
 from luthier.models.arithmetic.low_rank import LowRankUpdate
 from luthier.models.attention import Attend, AttentionOptions
 
@@ -30,7 +30,7 @@ class Linear:
     def __call__(self, x: Tensor) -> Tensor:
         """Map `[T, in]` to `[T, out]` in the weight's precision."""
         x = x.to(self.weight.dtype)
-        if self.packed is not None and self.packed.fewest <= len(x) <= MOST_ROWS:
+        if self.packed is not None and self.packed.fewest <= len(x) <= self.packed.most:
             y = self.packed(x, self.bias)
         else:
             y = F.linear(x, self.weight, self.bias)

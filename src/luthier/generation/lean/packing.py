@@ -2,8 +2,8 @@
 
 A product of 16 rows spends most of its time on bringing the weight into the order that its kernel reads it in; oneDNN
 can keep a weight in that order. On two cores with AVX2 in fp32 the products of SmolLM2-135M then take 0.4 to 0.7 of
-their time for 2 to 128 rows, with results that differ in rounding only. It costs a second copy of the weights and,
-once, about as long as eight steps.
+their time for 2 to 128 rows and 0.8 to 0.9 for thousands, with results that differ in rounding only. It costs a second
+copy of the weights and, once, about as long as eight steps.
 
 On request the copy holds the weights in fp16 (FBGEMM's; products and sums stay fp32): half as many bytes to read, which
 is what a single row waits for. A weight moves by up to 2^-11 of itself, a product by about 2e-4 of the largest.
@@ -20,12 +20,10 @@ from torch import Tensor
 
 from luthier.models.device import memory_bytes
 
-MOST_ROWS = 256
-"""Beyond about this many rows the order of the weight does not matter."""
 PACK_AFTER = 8
 """Steps that packed weights would have made quicker, before they are packed for more of them: about what it costs."""
 _FOR_ROWS = 16
-"""Rows that oneDNN is told of; the order it chooses is good from 2 to 256."""
+"""Rows that oneDNN is told of; the order it chooses is good for any number."""
 _SHARE_OF_MEMORY = 1 / 8
 """Packed copies take at most this much of the machine's memory; a model that is larger stays as it is."""
 _LOOKED_AT = 64
@@ -35,9 +33,10 @@ _ALLOWED = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 1e-3}
 
 
 class Product(Protocol):
-    """The product of few rows with a packed weight; `fewest` rows from which on it is quicker."""
+    """The product of rows with a packed weight, for `fewest` to `most` of them."""
 
     fewest: int
+    most: int
 
     def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """Map rows `[T, in]` and a bias `[out]` to `[T, out]`."""
@@ -134,9 +133,9 @@ def _packed(weight: Tensor, half: bool) -> Product | None:
 
 
 class _OrderedProduct:
-    """With a weight in oneDNN's order."""
+    """With a weight in oneDNN's order, which is the quicker one for whole prompts as well."""
 
-    fewest = 2
+    fewest, most = 2, 10**9
 
     def __init__(self, weight: Tensor) -> None:
         self._kept: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _FOR_ROWS)
@@ -147,9 +146,9 @@ class _OrderedProduct:
 
 
 class _HalfProduct:
-    """With a weight in fp16."""
+    """With a weight in fp16; long prompts are read with the weights themselves."""
 
-    fewest = 1
+    fewest, most = 1, 256
 
     def __init__(self, weight: Tensor) -> None:
         copy = weight.clone(memory_format=torch.contiguous_format)  # what fp16 cannot hold is changed in place
