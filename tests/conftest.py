@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # core's tests need no torch
     from luthier.models.loaded import LoadedModel
     from luthier.segments import Batch
 
+_NUMBERS = itertools.count()
 VOCABULARY = 259
 """Of the byte-level tokenizer that all tiny models have; ids 0-2 are special."""
 
@@ -52,16 +54,8 @@ def _opened_here(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     """Remember opened models test by test: none goes round what another test put into the ordinary way of opening."""
     from luthier.generation.quick import kept
 
-    folders: list[Path] = []
-
-    def folder() -> Path:
-        if os.environ.get("LUTHIER_CACHE"):
-            return Path(os.environ["LUTHIER_CACHE"])
-        if not folders:
-            folders.append(tmp_path_factory.mktemp("opened"))
-        return folders[0]
-
-    monkeypatch.setattr(kept, "cache_folder", folder)
+    here = tmp_path_factory.getbasetemp() / "opened" / str(next(_NUMBERS))
+    monkeypatch.setattr(kept, "cache_folder", lambda: Path(os.environ.get("LUTHIER_CACHE") or here))
 
 
 @pytest.fixture(scope="session")

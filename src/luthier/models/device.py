@@ -102,10 +102,12 @@ def set_random_state(device: torch.device, state: torch.Tensor) -> None:
 def random_apart(device: torch.device) -> Iterator[None]:
     """Draw random numbers for a while, on the CPU and on a device, that those after it do not notice."""
     before = random_state(device)
-    with torch.random.fork_rng(devices=[]):
-        yield
-    if before is not None:
-        set_random_state(device, before)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        if before is not None:
+            set_random_state(device, before)
 
 
 def name_of(device: torch.device) -> str:
