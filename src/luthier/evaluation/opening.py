@@ -26,6 +26,7 @@ from luthier.generation.lean.packing import can_halve
 from luthier.generation.local import LocalModel, open_local
 from luthier.generation.quick import QuickModel, keep, open_quickly
 from luthier.generation.writer import Writer
+from luthier.models.device import pick_device, pick_precision
 from luthier.models.load import template_note
 from luthier.models.source import ModelSource, find_model
 from luthier.prompting.asking import Known
@@ -125,7 +126,7 @@ def open_chat(
         ConfigError: if fp16 is asked for and not there.
         RunError: if the run's winner is no language model.
     """
-    half = _decodes_in_half(decode_precision)
+    half = _decodes_in_half(decode_precision, precision)
     require_there(spec)
     path = Path(spec)
     if path.is_file():
@@ -144,11 +145,18 @@ def open_chat(
     return Chat(AskedBy(writer, strategy), answering["strategy"]["max_tokens"], source, writer)
 
 
-def _decodes_in_half(decode_precision: str) -> bool:
+def _decodes_in_half(decode_precision: str, precision: str) -> bool:
     if decode_precision == "same":
         return False
     if decode_precision != "fp16":
         raise ConfigError(f"Decode precision '{decode_precision}' is unknown. Known: same, fp16.")
+    device = pick_device()
+    computes = pick_precision(precision, device)
+    if device.type != "cpu" or computes != "fp32":
+        raise ConfigError(
+            f"--decode-precision fp16 is for models that compute in fp32 on a CPU; here they compute in {computes} on "
+            f"{device.type}. Leave it out."
+        )
     if not can_halve():
         raise ConfigError("This torch cannot hold weights in fp16 here. Leave --decode-precision out.")
     return True

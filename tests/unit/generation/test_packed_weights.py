@@ -12,6 +12,7 @@ from torch import Tensor
 
 from luthier.adapters import ADAPTERS
 from luthier.core.types import Decoding
+from luthier.generation import engine as engines
 from luthier.generation.engine import BatchEngine
 from luthier.generation.lean import packing as packings
 from luthier.generation.lean.decoder import Linear
@@ -154,3 +155,20 @@ def test_after_training_all_weights_the_new_ones_write(
     monkeypatch.setattr(packings, "PACK_AFTER", 10**9)
     assert after == written(ModelReader(readout, "default"))
     assert after != before
+
+
+def steps(reader: ModelReader, rooms: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Rows of each step of decoding for prompts whose tails take such room with six tokens of an answer."""
+    rows: list[int] = []
+    monkeypatch.setattr(reader, "prepare", rows.append)
+    written(reader, [[5 + i] * (room - 6) for i, room in enumerate(rooms)], tokens=6)
+    return rows
+
+
+def test_short_prompts_decode_together_and_long_ones_apart(
+    tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = ModelReader(ReadoutModel(tiny("llama")), None)
+    assert steps(reader, [10, 40, 100, 200], monkeypatch) == [4] * 5
+    monkeypatch.setattr(engines, "_SHORT", 64)
+    assert steps(reader, [10, 40, 100, 200], monkeypatch) == [2] * 5 + [1] * 10
