@@ -63,6 +63,7 @@ def test_a_run_is_evaluated_on_other_rows(taught: Path, place: Path) -> None:
         row["label"] for row in label_rows()[30:]
     ]
     assert manifest(run)["task"]["reason"] != "as told"
+    assert manifest(run)["layout"] == "packed"
     assert "accuracy" in page_text(run)
     assert status(run) == "finished"
 
@@ -82,6 +83,7 @@ def test_finished_answers_are_evaluated_without_a_model(files: Path, place: Path
     assert called.json["scores"]["scores"]["accuracy"]["value"] == 57 / 60
     again = done("evaluate", "runs/1", files / "labels.csv", "--json")  # a run that answered is a file of answers
     assert again.json["scores"]["scores"]["accuracy"]["value"] == 57 / 60
+    assert manifest(place / "runs" / "1")["layout"] is None
 
 
 def test_an_answer_that_is_missing_counts_as_failed_and_is_told(files: Path, place: Path) -> None:

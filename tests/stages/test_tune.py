@@ -60,6 +60,9 @@ def test_steps_predictions_and_rates_are_those_of_the_recipe(tuned: Path) -> Non
     assert sum(line["train_num_predictions"] for line in lines) == 10 * (8 + 9 + 6)
     assert manifest(tuned)["training_tokens"]["trained"] == 10 * (8 + 9 + 6)
     assert manifest(tuned)["plan"]["iterations"] == 4
+    computed = manifest(tuned)["model"]
+    assert computed["device"] == "cpu"
+    assert computed["own_functions"] == {"LlamaRMSNorm": 7, "LlamaMLP": 3}
     rates = [line["learning_rate"] for line in lines]
     assert rates == pytest.approx([3e-4 * 0.5 * (1 + math.cos(math.pi * k / 4)) for k in range(4)])
     validated = [line for line in lines if "eval_total_loss" in line]
