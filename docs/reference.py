@@ -279,7 +279,7 @@ def engine() -> str:
     rows = [
         ["slots: sequences decoded together", f"{batch._SLOTS}"],
         ["positions whose keys and values are held, over all slots", f"{cost.CACHED_POSITIONS:,}"],
-        ["prompt tokens read at once", f"{batch._READ_TOKENS:,}"],
+        ["prompt tokens read at once", f"{cost.READ_TOKENS:,}"],
         ["share of slots that must be idle before new prompts are read", f"{100 * batch._IDLE_SHARE:.0f} %"],
         ["tokens that prompts must begin with in common to share them", f"{prefixes.LEAST_SHARED}"],
         [

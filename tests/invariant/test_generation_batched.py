@@ -161,7 +161,7 @@ def test_what_is_read_at_once_is_bounded_with_the_prefixes_it_needs(
     tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("luthier.generation.engine._APART_TOKENS", 1)
-    monkeypatch.setattr("luthier.generation.engine._READ_TOKENS", 60)
+    monkeypatch.setattr("luthier.generation.engine.READ_TOKENS", 60)
     draw = np.random.default_rng(3)
     blocks = [draw.integers(3, 259, 40).tolist() for _ in range(2)]
     prompts = [block + draw.integers(3, 259, 5).tolist() for block in blocks for _ in range(9)]

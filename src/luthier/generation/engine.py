@@ -19,17 +19,14 @@ from luthier.core.types import Decoding
 from luthier.generation.kv import DecodeStep, KeyValueCache, Prefill, Prefix, Reading
 from luthier.generation.readers import Reader
 from luthier.generation.sequences import EngineTimes, Generation, Turns
-from luthier.models.cost import CACHED_POSITIONS
+from luthier.models.cost import CACHED_POSITIONS, READ_TOKENS
 from luthier.segments.prefixes import share_prefixes
 
 _SLOTS = 96
 """Sequences decoded together. A step reads all weights whatever their number; beyond about this many it is bound by
 arithmetic, and more do not help."""
-_READ_TOKENS = 4096
-"""Tokens read at once; bounds memory."""
 _IDLE_SHARE = 0.25
-"""Ended sequences keep their slot until they are this share of all: reading new ones, or copying the cache to drop
-them, pays only for several at once."""
+"""Slots stay idle until they are this share of all: reading new prompts pays only for several at once."""
 _SHORT = 512
 """Positions of a tail up to which room matters less than company: with 16 to 64 rows looking at some 280 of them takes
 a sixth to a third of a step, and a step of half the rows more than half the time."""
@@ -112,30 +109,28 @@ class BatchEngine:
         room = max(sequence.room for sequence in cohort)
         slots = max(1, min(self._slots, CACHED_POSITIONS // room, len(cohort)))
         cache = KeyValueCache(slots, room)
-        rows: list[_Sequence | None] = [None] * slots
+        active: list[_Sequence] = []  # in the first slots of the cache, in this order
         waiting = deque(cohort)
-        while waiting or any(row is not None and row.active for row in rows):
-            idle = [slot for slot, row in enumerate(rows) if row is None or not row.active]
+        if len(cohort) > 1:  # the steps of a single sequence would not gain by it
+            self.reader.prepare(sum(len(sequence.own) for sequence in cohort))
+        while waiting or active:
             began = time.monotonic()
-            if waiting and len(idle) >= max(1, _IDLE_SHARE * len(rows)):
-                moved = self._read(waiting, idle, rows, cache)
+            if waiting and slots - len(active) >= max(1, _IDLE_SHARE * slots):
+                moved = self._read(waiting, active, slots, cache)
                 self.times.prefill_seconds += time.monotonic() - began
             else:
-                if not waiting and len(idle) > _IDLE_SHARE * len(rows):
-                    rows = [row for row in rows if row is not None and row.active]
-                    busy = [slot for slot in range(slots) if slot not in set(idle)]
-                    cache.keep(torch.tensor(busy, device=self.reader.device))
-                    slots = len(rows)
-                moved = self._decode(rows, cache)
+                self._decode(active, cache)
+                moved = list(active)
                 self.times.decode_tokens += len(moved)
                 self.times.decode_seconds += time.monotonic() - began
             ended = [sequence for sequence in moved if not sequence.active]
             for prefix in (prefix for sequence in ended for prefix in sequence.path):
                 prefix.release()
+            _close_ranks(active, cache)
             yield len(ended)
 
     def _read(
-        self, waiting: deque[_Sequence], idle: Sequence[int], rows: list[_Sequence | None], cache: KeyValueCache
+        self, waiting: deque[_Sequence], active: list[_Sequence], slots: int, cache: KeyValueCache
     ) -> list[_Sequence]:
         """Read waiting prompts into idle slots, with the prefixes they need that were not read yet, as one row."""
         device = self.reader.device
@@ -150,13 +145,11 @@ class BatchEngine:
             ids.extend(tokens)
             places.extend(range(start, start + len(tokens)))
 
-        for slot in idle:
-            if not waiting:
-                break
+        while waiting and len(active) < slots:
             sequence = waiting[0]
             unread = [prefix for prefix in sequence.path if not (prefix.was_read or prefix in planned)]
             more = len(sequence.own) + sum(len(prefix.tokens) for prefix in unread)
-            if admitted and len(ids) + more > _READ_TOKENS:
+            if admitted and len(ids) + more > READ_TOKENS:
                 break
             waiting.popleft()
             sequence.job.cached_tokens = len(sequence.job.prompt) - more
@@ -164,8 +157,8 @@ class BatchEngine:
             for prefix in unread:
                 lay(prefix.tokens, prefix.start, prefix.path[:-1], prefix, 0)
             start = sequence.path[-1].end if sequence.path else 0
-            lay(sequence.own, start, sequence.path, slot, sequence.copied)
-            rows[slot] = sequence
+            lay(sequence.own, start, sequence.path, len(active), sequence.copied)
+            active.append(sequence)
             admitted.append(sequence)
         self.times.prefill_tokens += len(ids)
         self.times.cached_tokens += sum(sequence.job.cached_tokens for sequence in admitted)
@@ -175,30 +168,26 @@ class BatchEngine:
         self._advance(admitted, self.reader.logits(torch.tensor(ids, device=device), positions, attend, ends))
         return admitted
 
-    def _decode(self, rows: Sequence[_Sequence | None], cache: KeyValueCache) -> list[_Sequence]:
-        """Compute one token a row; a slot whose sequence has ended repeats its last token until it is used again."""
+    def _decode(self, active: Sequence[_Sequence], cache: KeyValueCache) -> None:
+        """Compute one token a sequence."""
         device = self.reader.device
-        last = torch.tensor([row.job.tokens[-1] if row else 0 for row in rows], device=device)
-        positions = torch.tensor([row.job.position if row else 0 for row in rows], device=device)
-        skips = torch.tensor([row.skip if row else 0 for row in rows], device=device)
-        active = [slot for slot, row in enumerate(rows) if row is not None and row.active]
-        longest = 1 + max(row.job.position - row.skip if row else 0 for row in rows)
-        self.reader.prepare(len(rows))
-        attend = DecodeStep(cache, positions, skips, self._apart(rows), longest)
-        logits = self.reader.logits(last, positions, attend, None)
-        moved = [row for row in rows if row is not None and row.active]
-        self._advance(moved, logits if len(active) == len(rows) else logits[active])
-        return moved
+        last = torch.tensor([sequence.job.tokens[-1] for sequence in active], device=device)
+        positions = torch.tensor([sequence.job.position for sequence in active], device=device)
+        skips = torch.tensor([sequence.skip for sequence in active], device=device)
+        longest = 1 + max(sequence.job.position - sequence.skip for sequence in active)
+        self.reader.prepare(len(active))
+        attend = DecodeStep(cache, positions, skips, self._apart(active), longest)
+        self._advance(active, self.reader.logits(last, positions, attend, None))
 
-    def _apart(self, rows: Sequence[_Sequence | None]) -> list[tuple[Prefix, Tensor | None]]:
-        """Group the rows at work by the prefixes that are held apart."""
+    def _apart(self, active: Sequence[_Sequence]) -> list[tuple[Prefix, Tensor | None]]:
+        """Group the sequences by the prefixes that are held apart."""
         below: dict[Prefix, list[int]] = {}
-        for slot, row in enumerate(rows):
-            for prefix in row.apart if row is not None and row.active else ():
+        for slot, sequence in enumerate(active):
+            for prefix in sequence.apart:
                 below.setdefault(prefix, []).append(slot)
         device = self.reader.device
         return [
-            (prefix, None if len(slots) == len(rows) else torch.tensor(slots, device=device))
+            (prefix, None if len(slots) == len(active) else torch.tensor(slots, device=device))
             for prefix, slots in below.items()
         ]
 
@@ -209,6 +198,18 @@ class BatchEngine:
             for sequence, gap in zip(sequences, (top[:, 0] - top[:, 1]).tolist(), strict=True):
                 sequence.job.gap.append(gap)
         self._turns.advance([sequence.job for sequence in sequences], logits)
+
+
+def _close_ranks(active: list[_Sequence], cache: KeyValueCache) -> None:
+    """Let the last sequences take the slots of those that have ended."""
+    left = sum(sequence.active for sequence in active)
+    gaps = [slot for slot in range(left) if not active[slot].active]
+    late = [slot for slot in range(left, len(active)) if active[slot].active]
+    if gaps:
+        cache.move(late, gaps)
+    for gap, slot in zip(gaps, late, strict=True):
+        active[gap] = active[slot]
+    del active[left:]
 
 
 def _plant(jobs: Sequence[Generation]) -> list[_Sequence]:

@@ -67,10 +67,10 @@ class Prefix:
 
 
 class KeyValueCache:
-    """Keys and values of N tails, `[N, G, L, K]` a layer; layers are made when first stored to.
+    """Keys and values of tails, `[slots, G, L, K]` a layer; layers are made when first stored to.
 
     Args:
-        slots: N.
+        slots: Tails that it has room for.
         capacity: Longest tail that will be held, in tokens.
     """
 
@@ -88,12 +88,11 @@ class KeyValueCache:
             self._values[index] = like.new_zeros(shape)
         return self._keys[index], self._values[index]
 
-    def keep(self, slots: Tensor) -> None:
-        """Keep only some slots, in the given order."""
-        self._slots = int(slots.shape[0])
+    def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        """Copy the tails of some slots over those of others, none of which is a source."""
         for store in (self._keys, self._values):
-            for index in store:
-                store[index] = store[index][slots]
+            for held in store.values():
+                held[list(targets)] = held[list(sources)]
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ class DecodeStep:
     """Attention of one new token a sequence, over its prefixes and its tail.
 
     Args:
-        cache: The tails so far; the new tokens' keys and values are added.
+        cache: The tails so far, those of the N sequences in its first slots; the new tokens' keys and values are added.
         positions: `[N]` position of each new token in its sequence.
         skips: `[N]` positions before each tail: the lengths of the prefixes that are held apart.
         apart: Each prefix held apart, with the rows below it (None: all).
@@ -193,7 +192,7 @@ class DecodeStep:
         heads, n, width = query.shape[1:]
         groups = key.shape[1]
         stacked = query[0].transpose(0, 1).reshape(n, groups, heads // groups, width)  # [N, G, H/G, K]
-        tail = keys[:, :, : self._length], values[:, :, : self._length]
+        tail = keys[:n, :, : self._length], values[:n, :, : self._length]
         if self._apart or options.softcap is not None or options.sinks is not None:
             attended = self._in_parts(stacked, *tail, self._tail.allowed(options.window), options)
         else:

@@ -34,7 +34,7 @@ class Reader(Protocol):
         ...
 
     def prepare(self, rows: int) -> None:
-        """Prepare for a step of so many rows, and for many more of them."""
+        """Prepare for a step of so many rows or the reading of so many tokens, and for more of their kind."""
         ...
 
     def logits(self, ids: Tensor, positions: Tensor, attend: Attend, read_at: Tensor | None) -> Tensor:
@@ -82,7 +82,7 @@ class ModelReader:
 
     def prepare(self, rows: int) -> None:
         """See `Reader.prepare`."""
-        if self._pace.stepped(rows):
+        if self._pace.is_time(rows):
             self._packing = Packing(self._half)
             self.open()
 
@@ -125,7 +125,7 @@ class DecoderReader:
 
     def prepare(self, rows: int) -> None:
         """See `Reader.prepare`."""
-        if self._pace.stepped(rows):
+        if self._pace.is_time(rows):
             packing = Packing(self._half)
             self._decoder = describe(replace(self._source, packing=packing))
             self._output = packed_output(self._output, packing)

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from luthier.models.cost import READ_TOKENS
 from luthier.models.readout_model import ReadoutModel
 from luthier.models.readouts import TokenLogps
 from luthier.segments import Batch, Targets
 from luthier.segments.prefixes import LEAST_SHARED, share_prefixes
-
-_READ_TOKENS = 4096
-"""Tokens computed at once; bounds memory."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def _chunks(asked: Sequence[Options]) -> Iterator[list[int]]:
         answers = sum(map(len, asked[i].continuations))
         before = asked[order[position - 1]].prompt if members else ()
         new = len(asked[i].prompt) - _alike(before, asked[i].prompt) + answers
-        if members and used + new > _READ_TOKENS:
+        if members and used + new > READ_TOKENS:
             yield members
             members, used, new = [], 0, len(asked[i].prompt) + answers
         members.append(i)

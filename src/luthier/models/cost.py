@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
+from luthier.models.device import memory_bytes, pick_device
 from luthier.models.facts import ModelFacts
 
 _ADAM_BYTES = 16
@@ -27,6 +30,10 @@ _OTHER_FILES_BYTES = 20 * 2**20
 """Answers, logs, report, tokenizer."""
 CACHED_POSITIONS = 24_576
 """Positions whose keys and values generation holds at once, over all sequences."""
+READ_TOKENS = 4096
+"""Tokens of prompts read at once; bounds memory."""
+_COPY_SHARE = 1 / 8
+"""The copy of the weights that decoding reads takes at most this much of the machine's memory."""
 
 
 def estimate_training_bytes(facts: ModelFacts, trained: Mapping[str, Any], micro_tokens: int, precision: str) -> int:
@@ -55,14 +62,22 @@ def estimate_training_bytes(facts: ModelFacts, trained: Mapping[str, Any], micro
 def estimate_answering_bytes(facts: ModelFacts, precision: str) -> int:
     """Estimate the peak memory of a process that loads a model and answers with it, in bytes.
 
-    Either loading is the peak (the checks at load hold bf16 weights a second time, in fp32), or answering with a full
-    cache of keys and values.
+    Either loading is the peak (the checks at load hold bf16 weights a second time, in fp32), or answering: with a full
+    cache of keys and values, the copy of the weights that steps read, and what a layer holds of prompts being read.
     """
     width = 2 if precision == "bf16" else 4
     weights = facts.parameters * width
     checking = facts.parameters * 4 if precision == "bf16" else 0
     cache = CACHED_POSITIONS * facts.layers * 2 * facts.kv_heads * facts.head_width * width
-    return int(_PROCESS_BYTES + weights + max(checking, cache))
+    copy = weights if copies_weights(pick_device(), facts.parameters) else 0
+    reading = READ_TOKENS * (6 * facts.width + 3 * facts.feed_forward) * width
+    return int(_PROCESS_BYTES + weights + max(checking, cache + copy + reading))
+
+
+def copies_weights(device: torch.device, parameters: int) -> bool:
+    """Whether decoding holds a copy of the weights in another order there: on a CPU with room for it."""
+    room = memory_bytes(device) if device.type == "cpu" and torch.backends.mkldnn.is_available() else None
+    return room is not None and parameters * 4 <= room * _COPY_SHARE
 
 
 def estimate_run_bytes(trained: Mapping[str, Any], saved_numbers: int) -> int:

@@ -76,27 +76,30 @@ def test_a_decoding_step_by_hand(options: AttentionOptions) -> None:
         assert torch.allclose(found[0, row], by_hand(query[0, :, row], keys, values, options), atol=1e-6)
 
 
-def test_retired_sequences_leave_and_the_others_keep_their_keys() -> None:
-    cache = KeyValueCache(4, capacity=3)
-    query, key, value = draw(4, seed=2)
-    readings = tuple(Reading(i, i + 1, (), i) for i in range(4))
+def test_the_last_sequences_take_the_slots_of_those_that_ended() -> None:
+    cache = KeyValueCache(5, capacity=3)
+    query, key, value = draw(5, seed=2)
+    readings = tuple(Reading(i, i + 1, (), i) for i in range(5))
     for layer in (0, 1):
-        Prefill(readings, torch.zeros(4, dtype=torch.long), cache)(
+        Prefill(readings, torch.zeros(5, dtype=torch.long), cache)(
             query, key + layer, value, AttentionOptions(layer, 0.5)
         )
-    cache.keep(torch.tensor([3, 1]))
+    cache.move([4, 3], [0, 2])
+    held = [4, 1, 3]
     for layer in (0, 1):
         keys, values = cache.layer(layer, key)
-        assert keys.shape == (2, G, 3, K)
-        assert torch.equal(keys[:, :, 0], (key + layer)[0, :, [3, 1]].transpose(0, 1))
-        assert torch.equal(values[:, :, 0], value[0, :, [3, 1]].transpose(0, 1))
-    # A layer that is first stored to after the retirement has the new size, and decoding goes on with two rows.
-    assert cache.layer(2, key)[0].shape == (2, G, 3, K)
-    two = tuple(t[:, :, :2] for t in draw(4, seed=3))
-    found = DecodeStep(cache, torch.tensor([1, 1]))(*two, AttentionOptions(0, 0.5))
-    keys = torch.stack([key[0, :, 3], two[1][0, :, 0]], 1)
-    values = torch.stack([value[0, :, 3], two[2][0, :, 0]], 1)
-    assert torch.allclose(found[0, 0], by_hand(two[0][0, :, 0], keys, values, AttentionOptions(0, 0.5)), atol=1e-6)
+        assert torch.equal(keys[:3, :, 0], (key + layer)[0, :, held].transpose(0, 1))
+        assert torch.equal(values[:3, :, 0], value[0, :, held].transpose(0, 1))
+    # Decoding goes on with three rows, and leaves the other slots alone.
+    three = tuple(t[:, :, :3] for t in draw(5, seed=3))
+    others = cache.layer(0, key)[0][3:].clone()
+    found = DecodeStep(cache, torch.tensor([1, 1, 1]))(*three, AttentionOptions(0, 0.5))
+    assert torch.equal(cache.layer(0, key)[0][3:], others)
+    for row, sequence in enumerate(held):
+        keys = torch.stack([key[0, :, sequence], three[1][0, :, row]], 1)
+        values = torch.stack([value[0, :, sequence], three[2][0, :, row]], 1)
+        wanted = by_hand(three[0][0, :, row], keys, values, AttentionOptions(0, 0.5))
+        assert torch.allclose(found[0, row], wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ from luthier.generation import engine as engines
 from luthier.generation.engine import BatchEngine
 from luthier.generation.lean import packing as packings
 from luthier.generation.lean.decoder import Linear
-from luthier.generation.lean.packing import PACK_AFTER, Pace, Packing, is_worth_it
+from luthier.generation.lean.packing import PACK_AFTER, Pace, Packing
 from luthier.generation.readers import ModelReader
 from luthier.generation.sequences import Turns
+from luthier.models import cost as costs
 from luthier.models.readout_model import ReadoutModel, Work
 from luthier.objectives.supervised import SupervisedFineTuning
 from luthier.training.engine.single import SingleDeviceEngine
@@ -95,23 +96,22 @@ def test_weights_that_fp16_cannot_hold_stay_as_they_are() -> None:
 def test_it_is_packed_once_after_steps_that_gain_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     pace = Pace(False, cpu, 100)
-    assert not any(pace.stepped(1) for _ in range(50))
-    assert [pace.stepped(2) for _ in range(PACK_AFTER + 3)] == [*[False] * (PACK_AFTER - 1), True, *[False] * 3]
+    assert not any(pace.is_time(1) for _ in range(50))
+    assert [pace.is_time(2) for _ in range(PACK_AFTER + 3)] == [*[False] * (PACK_AFTER - 1), True, *[False] * 3]
     alone = Pace(True, cpu, 100)
-    assert sum(alone.stepped(1) for _ in range(50)) == 1
-    monkeypatch.setattr(packings, "memory_bytes", lambda device: 100)
+    assert sum(alone.is_time(1) for _ in range(50)) == 1
+    monkeypatch.setattr(costs, "memory_bytes", lambda device: 100)
     never = Pace(False, cpu, 100)
-    assert not any(never.stepped(2) for _ in range(50))
+    assert not any(never.is_time(2) for _ in range(50))
 
 
-def test_only_a_cpu_with_room_packs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prompts_that_are_about_to_be_read_count_as_well() -> None:
     cpu = torch.device("cpu")
-    monkeypatch.setattr(packings, "memory_bytes", lambda device: 32 * 10**9)
-    assert is_worth_it(cpu, 10**9)
-    assert not is_worth_it(cpu, 10**9 + 10**6)
-    assert not is_worth_it(torch.device("cuda"), 10)
-    monkeypatch.setattr(packings, "memory_bytes", lambda device: None)
-    assert not is_worth_it(cpu, 10)
+    assert not Pace(False, cpu, 100).is_time(PACK_AFTER * 512 - 1)
+    assert Pace(False, cpu, 100).is_time(PACK_AFTER * 512)
+    half = Pace(True, cpu, 100)
+    assert not half.is_time(PACK_AFTER * 512)  # they are not read with weights in fp16
+    assert sum(half.is_time(1) for _ in range(50)) == 1
 
 
 def written(reader: ModelReader, prompts: Sequence[Sequence[int]] = PROMPTS, tokens: int = 20) -> list[list[int]]:
@@ -135,7 +135,7 @@ def test_what_is_written_is_the_same(tiny: Callable[..., Any], family: str, monk
 def test_one_row_alone_and_short_answers_pack_nothing(tiny: Callable[..., Any]) -> None:
     reader = ModelReader(ReadoutModel(tiny("llama")), None)
     written(reader, PROMPTS[:1])
-    written(reader, tokens=PACK_AFTER)
+    written(reader, tokens=PACK_AFTER - 1)
     assert reader._packing is None
 
 
@@ -161,8 +161,9 @@ def steps(reader: ModelReader, rooms: Sequence[int], monkeypatch: pytest.MonkeyP
     """Rows of each step of decoding for prompts whose tails take such room with six tokens of an answer."""
     rows: list[int] = []
     monkeypatch.setattr(reader, "prepare", rows.append)
+    # What is said before the prompts of a cohort are read is longer than any step.
     written(reader, [[5 + i] * (room - 6) for i, room in enumerate(rooms)], tokens=6)
-    return rows
+    return [n for n in rows if n <= len(rooms)]
 
 
 def test_short_prompts_decode_together_and_long_ones_apart(

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from luthier.core.errors import CompatibilityError, ModelError
+from luthier.models import cost as costs
 from luthier.models.compatibility import check_compatible
-from luthier.models.cost import estimate_answering_bytes, estimate_training_bytes
+from luthier.models.cost import copies_weights, estimate_answering_bytes, estimate_training_bytes
 from luthier.models.source import find_model
 from luthier.testing import FAMILIES
 
@@ -75,12 +77,28 @@ def test_memory_grows_by_what_a_layer_keeps_of_a_token(
     assert more - one == pytest.approx(1.6 * 3 * kept, abs=1)
 
 
-def test_memory_holds_the_cache_of_keys_and_values_where_that_is_the_most(tiny: Callable[..., Any]) -> None:
+def test_memory_holds_the_cache_of_keys_and_values_where_that_is_the_most(
+    tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     facts = tiny("llama").facts
     cache = 24_576 * 3 * 2 * facts.kv_heads * facts.head_width * 4
     weights = facts.parameters * 4
-    assert estimate_answering_bytes(facts, "fp32") == 600 * 2**20 + weights + cache
+    reading = 4096 * (6 * 32 + 3 * 64) * 4
+    monkeypatch.setattr(costs, "copies_weights", lambda device, parameters: False)
+    assert estimate_answering_bytes(facts, "fp32") == 600 * 2**20 + weights + cache + reading
+    monkeypatch.setattr(costs, "copies_weights", lambda device, parameters: True)
+    assert estimate_answering_bytes(facts, "fp32") == 600 * 2**20 + 2 * weights + cache + reading
     assert estimate_training_bytes(facts, {}, 1, "fp32") == estimate_answering_bytes(facts, "fp32")
+
+
+def test_only_a_cpu_with_room_packs(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(costs, "memory_bytes", lambda device: 32 * 10**9)
+    assert copies_weights(cpu, 10**9)
+    assert not copies_weights(cpu, 10**9 + 10**6)
+    assert not copies_weights(torch.device("cuda"), 10)
+    monkeypatch.setattr(costs, "memory_bytes", lambda device: None)
+    assert not copies_weights(cpu, 10)
 
 
 @pytest.mark.parametrize(

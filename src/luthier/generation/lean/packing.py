@@ -18,14 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from luthier.models.device import memory_bytes
+from luthier.models.cost import copies_weights
 
 PACK_AFTER = 8
 """Steps that packed weights would have made quicker, before they are packed for more of them: about what it costs."""
+_LIKE_A_STEP = 512
+"""Tokens of prompts whose reading gains as much as a step."""
 _FOR_ROWS = 16
 """Rows that oneDNN is told of; the order it chooses is good for any number."""
-_SHARE_OF_MEMORY = 1 / 8
-"""Packed copies take at most this much of the machine's memory; a model that is larger stays as it is."""
 _LOOKED_AT = 64
 """Numbers of a parameter that say whether it was trained since."""
 _ALLOWED = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 1e-3}
@@ -90,7 +90,7 @@ def _some(stored: Tensor) -> Tensor:
 
 
 class Pace:
-    """Says when it is time to pack: after eight steps that packed weights would have made quicker.
+    """Says when it is time to pack: once what was computed, or is about to be, gains as much as packing costs.
 
     Args:
         half: Whether they would be held in fp16.
@@ -99,20 +99,15 @@ class Pace:
     """
 
     def __init__(self, half: bool, device: torch.device, parameters: int) -> None:
-        self._fewest = _HalfProduct.fewest if half else _OrderedProduct.fewest
-        self._left = PACK_AFTER if is_worth_it(device, parameters) else -1
+        self._product = _HalfProduct if half else _OrderedProduct
+        self._left = PACK_AFTER if copies_weights(device, parameters) else 0
 
-    def stepped(self, rows: int) -> bool:
-        """Count a step of so many rows; True once, when it is time."""
-        if rows >= self._fewest:
-            self._left -= 1
-        return rows >= self._fewest and self._left == 0
-
-
-def is_worth_it(device: torch.device, parameters: int) -> bool:
-    """Whether weights are packed there at all: on a CPU with room for a second copy."""
-    room = memory_bytes(device) if device.type == "cpu" and torch.backends.mkldnn.is_available() else None
-    return room is not None and parameters * 4 <= room * _SHARE_OF_MEMORY
+    def is_time(self, rows: int) -> bool:
+        """Count a step of so many rows, or the reading of so many tokens; True once, when it is time."""
+        if self._left <= 0 or not self._product.fewest <= rows <= self._product.most:
+            return False
+        self._left -= max(1, rows // _LIKE_A_STEP)
+        return self._left <= 0
 
 
 def can_halve() -> bool:
