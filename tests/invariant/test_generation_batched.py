@@ -74,6 +74,21 @@ def test_the_batch_size_and_early_ends_change_nothing(tiny: Callable[..., Any], 
     assert {"stop", "length"} == {job.finish for job in wanted}
 
 
+@pytest.mark.parametrize("ordinary", [False, True])
+def test_progress_counts_answers_by_their_tokens(tiny: Callable[..., Any], ordinary: bool) -> None:
+    model = tiny("mistral")
+    prompts, decodings = ragged(12, seed=1)
+    writer = OrdinaryEngine(ReadoutModel(model), None, turns()) if ordinary else engine(model, 5)
+    gained: list[float] = []
+    jobs = writer.generate(prompts, decodings, gained.append)
+    assert {"stop", "length"} == {job.finish for job in jobs}
+    assert sum(gained) == pytest.approx(12)
+    assert min(gained) > 0
+    if ordinary:  # the first sequence's tokens, then its end
+        most, tokens = decodings[0].max_tokens, len(jobs[0].tokens)
+        assert gained[:tokens] == pytest.approx([*[1 / most] * (tokens - 1), 1 - (tokens - 1) / most])
+
+
 def test_a_stop_ends_a_sequence_and_nothing_else(tiny: Callable[..., Any]) -> None:
     model = tiny("llama")
     prompts, _ = ragged(8, seed=2)
@@ -185,8 +200,8 @@ def test_slots_are_used_again(tiny: Callable[..., Any]) -> None:
     prompts, _ = ragged(40, seed=8)
     limits = [60 if i % 8 == 0 else 4 for i in range(40)]
     decodings = [Decoding(limit) for limit in limits]
-    told: list[int] = []
+    told: list[float] = []
     found = engine(model, 8, stops=frozenset()).generate(prompts, decodings, told.append)
     assert [len(job.tokens) for job in found] == limits
-    assert sum(told) == 40
+    assert sum(told) == pytest.approx(40)
     assert len(told) < 5 * 60 / 2

@@ -54,13 +54,13 @@ class _Tick:
     def __init__(self, run: RunDirectory, progress: Tracker, rows: int) -> None:
         self._run = run
         self._progress = progress
-        self._left = rows
+        self._left: float = rows
 
-    def __call__(self, ended: int) -> None:
+    def __call__(self, gained: float) -> None:
         self._run.check_stop()
-        ended = min(ended, self._left)  # a strategy may ask several times about a row
-        self._left -= ended
-        self._progress.advance(ended)
+        gained = min(gained, self._left)  # a strategy may ask several times about a row
+        self._left -= gained
+        self._progress.advance(gained)
 
 
 def _answer_wave(answerer: Answerer, wave: Sequence[Example], tick: _Tick) -> list[Answer]:
@@ -72,7 +72,7 @@ def _answer_wave(answerer: Answerer, wave: Sequence[Example], tick: _Tick) -> li
         answers = list(answerer.answer(wave))
     finally:
         if tells:
-            model.progress = lambda ended: None
+            model.progress = lambda gained: None
     tick(len(wave))
     return answers
 

@@ -85,15 +85,15 @@ class BatchEngine:
         self,
         prompts: Sequence[Sequence[int]],
         decodings: Sequence[Decoding],
-        progress: Callable[[int], None] = lambda n: None,
+        progress: Callable[[float], None] = lambda n: None,
     ) -> list[Generation]:
-        """Generate for all prompts, in their order; `progress` is told after each step how many have ended."""
+        """Generate for all prompts, in their order; `progress` is told of each step, counted in whole answers."""
         pairs = zip(prompts, decodings, strict=True)
         jobs = [self._turns.begin(prompt, decoding, i) for i, (prompt, decoding) in enumerate(pairs)]
         self.reader.open()
         for cohort in _cohorts(_plant(jobs)):
-            for ended in self._steps(cohort):
-                progress(ended)
+            for gained in self._steps(cohort):
+                progress(gained)
         return jobs
 
     def stream(self, prompt: Sequence[int], decoding: Decoding) -> Iterator[Generation]:
@@ -104,8 +104,8 @@ class BatchEngine:
             yield job
 
     @torch.no_grad()
-    def _steps(self, cohort: Sequence[_Sequence]) -> Iterator[int]:
-        """Advance a cohort to its end; yields after each forward how many sequences it ended."""
+    def _steps(self, cohort: Sequence[_Sequence]) -> Iterator[float]:
+        """Advance a cohort to its end; yields after each forward what it brought, counted in whole answers."""
         room = max(sequence.room for sequence in cohort)
         slots = max(1, min(self._slots, CACHED_POSITIONS // room, len(cohort)))
         cache = KeyValueCache(slots, room)
@@ -123,11 +123,10 @@ class BatchEngine:
                 moved = list(active)
                 self.times.decode_tokens += len(moved)
                 self.times.decode_seconds += time.monotonic() - began
-            ended = [sequence for sequence in moved if not sequence.active]
-            for prefix in (prefix for sequence in ended for prefix in sequence.path):
+            for prefix in (prefix for sequence in moved if not sequence.active for prefix in sequence.path):
                 prefix.release()
             _close_ranks(active, cache)
-            yield len(ended)
+            yield sum(sequence.job.gained for sequence in moved)
 
     def _read(
         self, waiting: deque[_Sequence], active: list[_Sequence], slots: int, cache: KeyValueCache

@@ -28,14 +28,14 @@ class OrdinaryEngine:
         self,
         prompts: Sequence[Sequence[int]],
         decodings: Sequence[Decoding],
-        progress: Callable[[int], None] = lambda n: None,
+        progress: Callable[[float], None] = lambda n: None,
     ) -> list[Generation]:
-        """Generate for all prompts, in their order; `progress` is told after each token how many have ended."""
+        """Generate for all prompts, in their order; `progress` is told of each token, counted in whole answers."""
         jobs = []
         for index, (prompt, decoding) in enumerate(zip(prompts, decodings, strict=True)):
             job = self._turns.begin(prompt, decoding, index)
             for _ in self._steps(job):
-                progress(int(job.finish is not None))
+                progress(job.gained)
             jobs.append(job)
         return jobs
 

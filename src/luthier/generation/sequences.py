@@ -45,6 +45,12 @@ class Generation:
         """Position of the last token in the sequence."""
         return len(self.prompt) + len(self.tokens) - 1
 
+    @property
+    def gained(self) -> float:
+        """Share of the sequence that its last token brought: of the tokens it may have, or all that was left of it."""
+        most = self.decoding.max_tokens
+        return 1 / most if self.finish is None else 1 - (len(self.tokens) - 1) / most
+
 
 @dataclass(frozen=True)
 class Turns:

@@ -20,9 +20,9 @@ class Engine(Protocol):
     times: EngineTimes
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], decodings: Sequence[Decoding], progress: Callable[[int], None] = ...
+        self, prompts: Sequence[Sequence[int]], decodings: Sequence[Decoding], progress: Callable[[float], None] = ...
     ) -> list[Generation]:
-        """Generate for all prompts, in their order; `progress` is told how many have ended."""
+        """Generate for all prompts, in their order; `progress` is told what was done, in whole answers."""
         ...
 
     def stream(self, prompt: Sequence[int], decoding: Decoding) -> Iterator[Generation]:
@@ -43,7 +43,7 @@ class Writer(ABC):
         self.renderer = renderer
         stop_ids = renderer.template.stop_ids
         self.engine = engine(Turns(stop_ids, self._text, Grammars(renderer.tokenizer, vocabulary, stop_ids)))
-        self.progress: Callable[[int], None] = lambda n: None
+        self.progress: Callable[[float], None] = lambda n: None
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Complete all requests, in their order: those with continuations are scored, the others generated."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -20,8 +21,9 @@ QUIET_SECONDS = 20.0
 
 
 def amount(done: float, total: float | None, unit: str) -> str:
-    """Write how far something is: "40/120 steps", or "40 steps" where the end is not known."""
-    return f"{number(done)}{'' if total is None else '/' + number(total)} {unit}".strip()
+    """Write how far something is: "40/120 steps", or "40 steps" where the end is not known; a part is not counted."""
+    whole = math.floor(done + 1e-6)  # parts that add up to one may fall short of it by rounding
+    return f"{number(whole)}{'' if total is None else '/' + number(total)} {unit}".strip()
 
 
 class _Amount(ProgressColumn):

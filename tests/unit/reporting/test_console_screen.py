@@ -159,6 +159,20 @@ def test_what_an_earlier_run_has_done_says_nothing_about_the_time_left() -> None
     assert streams.err.getvalue().splitlines()[0] == "training: 92/100 steps, 1 min 36 s left"
 
 
+def test_parts_of_a_row_move_the_estimate_and_are_not_counted_as_rows() -> None:
+    now = [0.0]
+    streams = Streams(clock=lambda: now[0])
+    with streams.listener.track("answering", 4, "rows") as bar:
+        for _ in range(40):
+            now[0] += 1
+            bar.advance(0.1)
+    assert streams.err.getvalue().splitlines() == [
+        "answering: 2/4 rows, 20 s left",
+        "answering: 4/4 rows, 0.0 s left",
+        "answering: 4/4 rows, took 40 s",
+    ]
+
+
 def test_what_is_quick_says_nothing() -> None:
     streams = Streams()
     with streams.listener.track("loading", None) as bar:

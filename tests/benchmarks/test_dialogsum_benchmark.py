@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from benchmark_files import load
 
 from luthier.core.types import Answer, Example, user
 from luthier.evaluation.metrics import build_metric
 from luthier.evaluation.statistics import Scores
 
-FOLDER = Path(__file__).parents[3] / "benchmarks" / "dialogsum"
 REFERENCES = ("bob wants tea", "tea is offered to bob by ann", "no")
 EXAMPLES = [Example(f"d{n}", user("Ann: Tea? Bob: Yes."), REFERENCES) for n in range(40)]
-
-
-def load(name: str) -> ModuleType:
-    """Load a file of the benchmark, which finds what it needs beside it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [str(FOLDER), str(FOLDER.parent), *sys.path])
-        spec = importlib.util.spec_from_file_location(f"dialogsum_{name}", FOLDER / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    return module
 
 
 def scored(name: str, text: str) -> dict[str, Any]:
@@ -43,7 +26,7 @@ SHORT = scored("lora", "bob wants tea")
 
 
 def test_precision_is_that_against_the_reference_with_the_best_f() -> None:
-    found = load("scoring").read_scores(LONG["scores"])
+    found = load("dialogsum", "scoring").read_scores(LONG["scores"])
     assert found.value("rougeL_precision") == pytest.approx((3 * 3 / 9 + 1) / 4)  # 3 of 9 words; "no" is a reference
     assert found.value("rougeL_precision") == pytest.approx(found.details("rougeL")["precision"])
     assert found.value("rougeL") == pytest.approx((3 * 2 * 3 / (9 + 3) + 1) / 4)
@@ -57,7 +40,9 @@ def test_the_page_says_what_was_asked_and_what_was_found() -> None:
         "memory_bytes": 3.5e9, "screens": {}, "answerers": {"base": LONG, "lora": SHORT},
         "machine": {"cores": 2, "processor": "x", "system": "y", "bf16": "no", "luthier": "0", "python": "3"},
     }  # fmt: skip
-    page = load("report").render({"lora": costs}, {"train": 1000, "test": 40}, "Summarize.", ["training.epochs=1"])
+    page = load("dialogsum", "report").render(
+        {"lora": costs}, {"train": 1000, "test": 40}, "Summarize.", ["training.epochs=1"]
+    )
     assert "Not measured yet: Full tuning." in page
     # ROUGE-1 F: (3 x 0.5 + 1) / 4 before, 1 after; precision: 0.5 before, 1 after
     assert "| ROUGE-1 F up by at least 0.16 | +0.375 [" in page

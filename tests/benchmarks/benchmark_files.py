@@ -1,0 +1,26 @@
+"""Files of a benchmark as modules, so that what they count and write can be tried on small inputs."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def load(benchmark: str, name: str) -> ModuleType:
+    """Load a file of a benchmark, which finds what it needs beside it."""
+    folder = BENCHMARKS / benchmark
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(folder), str(folder.parent), *sys.path])
+        spec = importlib.util.spec_from_file_location(f"{benchmark}_{name}", folder / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    return module
