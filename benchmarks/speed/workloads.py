@@ -63,48 +63,49 @@ def _trainers(trl: str, *, also: Mapping[str, Peer] | None = None) -> dict[str, 
 
 
 _HF = {"trainer": Peer("transformers' Trainer with PEFT", "peer_trainers.py", "hf_sft", best=True)}
+_GENERATION = {"generate.fp32": 3.0, "generate-default.fp32": 3.0, "generate.bf16": 2.0}
 _TRAINING = {"rate": 3e-4, "rank": RANK, "batch": BATCH}
 
 WORKLOADS: dict[str, Workload] = {
     "sft-lora": Workload(
         "supervised, LoRA on all linear layers", "supervised", "rows", {"method": "all", **_TRAINING},
-        _trainers("trl_sft", also=_HF), turns=16, agree="loss",
+        _trainers("trl_sft", also=_HF), turns=8, agree="loss",
         least={"trl.fp32": 2.5, "trainer.fp32": 1.8, "trl-default.bf16": 3.7},
     ),
     "sft-lora-qv": Workload(
         "supervised, LoRA on q and v", "supervised", "rows", {"method": "qv", **_TRAINING},
-        _trainers("trl_sft", also=_HF), turns=12, agree="loss",
+        _trainers("trl_sft", also=_HF), turns=6, agree="loss",
         least={"trl.fp32": 2.5, "trainer.fp32": 1.8, "trl-default.bf16": 3.7},
     ),
     "sft-full": Workload(
         "supervised, all weights", "supervised", "rows", {"method": "full", **_TRAINING, "rate": 5e-5},
-        _trainers("trl_sft", also=_HF), turns=10, agree="loss", least={"trl.fp32": 2.2, "trl.bf16": 3.3},
+        _trainers("trl_sft", also=_HF), turns=6, agree="loss", least={"trl.fp32": 2.2, "trl.bf16": 3.3},
     ),
     "pairs": Workload(
         "preference pairs, LoRA on all linear layers", "preference", "pairs", {"method": "all", **_TRAINING},
-        _trainers("trl_dpo"), turns=8, agree="loss", least={"trl.fp32": 3.5},
+        _trainers("trl_dpo"), turns=5, agree="loss", least={"trl.fp32": 3.5},
     ),
     "options": Workload(
         "log-probabilities of 5 options after each of 12 prompts", "scoring", "options", {"batch": 16},
         {"lm-eval": Peer("lm-evaluation-harness, batches of 16", "peer_answers.py", "lm_eval", best=True)},
-        turns=6, of_turn=0, agree="scores", least={"lm-eval.fp32": 5.0},
+        turns=5, of_turn=0, agree="scores", least={"lm-eval.fp32": 5.0},
     ),
     "answers-short": Workload(
         "64 prompts, at most 48 new tokens each", "generation", "rows", {"batch": 16, "new": 48},
         {
             "generate": Peer("generate, batches of 16 of like length", "peer_answers.py", "generate", best=True),
-            "generate-64": Peer("generate, all 64 at once", "peer_answers.py", "generate", True, {"batch": 64}),
+            "generate-default": Peer("generate, batches of 16 as they come", "peer_answers.py", "generate", best=False),
         },
-        turns=3, of_turn=64, agree="tokens", least={"generate.fp32": 3.0, "generate.bf16": 2.0},
+        turns=3, of_turn=64, agree="tokens", least=_GENERATION,
     ),
     "answers-long": Workload(
         "64 prompts, at most 256 new tokens each", "generation", "rows", {"batch": 16, "new": 256},
         {"generate": Peer("generate, batches of 16 of like length", "peer_answers.py", "generate", best=True)},
-        turns=2, of_turn=64, agree="tokens", least={"generate.fp32": 3.0, "generate.bf16": 2.0},
+        turns=2, of_turn=64, agree="tokens", least=_GENERATION,
     ),
     "policy": Workload(
         "16 sampled completions of 2 prompts, and an update on them", "policy_update", "rows",
         {"method": "all", **_TRAINING, "batch": 2, "completions": 16, "new": 64},
-        _trainers("trl_grpo"), turns=4, of_turn=2, least={"trl.fp32": 5.0},
+        _trainers("trl_grpo"), turns=3, of_turn=2, least={"trl.fp32": 5.0},
     ),
 }  # fmt: skip

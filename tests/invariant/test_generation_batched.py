@@ -136,6 +136,45 @@ def test_streaming_gives_the_same_tokens(tiny: Callable[..., Any]) -> None:
     assert last.tokens == engine(model, 1).generate(prompts, [Decoding(9)])[0].tokens
 
 
+def streamed(writer: BatchEngine, prompt: Sequence[int], tokens: int = 12) -> Generation:
+    return list(writer.stream(prompt, Decoding(tokens)))[-1]
+
+
+@pytest.mark.parametrize("family", PACKING)
+def test_a_conversation_goes_on_from_what_was_read_and_written(tiny: Callable[..., Any], family: str) -> None:
+    model = tiny(family)
+    writer, fresh = engine(model, stops=frozenset()), engine(model, stops=frozenset())
+    writer.remembers = True
+    said = ragged(1, seed=4)[0][0] * 3
+    first = streamed(writer, said)
+    second = [*said, *first.tokens, 40, 41, 42]  # the last token was never read
+    for prompt, known in ((second, len(second) - 4), (second, len(second) - 1), ([*second[:30], 9, 9], 30)):
+        found = streamed(writer, prompt)
+        assert found.cached_tokens == known
+        assert near_ties([found], [streamed(fresh, prompt)]) <= 1
+    assert streamed(writer, [7, *second]).cached_tokens == 0
+    assert writer.times.prefill_tokens == len(said) + 4 + 1 + 2 + len(second) + 1
+
+
+def test_what_was_read_before_an_answer_was_stopped_is_known_as_well(tiny: Callable[..., Any]) -> None:
+    writer = engine(tiny("llama"), stops=frozenset())
+    writer.remembers = True
+    prompt = list(range(30, 60))
+    answering = writer.stream(prompt, Decoding(20))
+    tokens = [next(answering).tokens[-1] for _ in range(4)]
+    answering.close()
+    found = streamed(writer, [*prompt, *tokens, 5])
+    assert found.cached_tokens == len(prompt) + 3
+    assert found.tokens == streamed(engine(tiny("llama"), stops=frozenset()), [*prompt, *tokens, 5]).tokens
+
+
+def test_nothing_is_remembered_unless_asked_for(tiny: Callable[..., Any]) -> None:
+    writer = engine(tiny("llama"))
+    prompt = list(range(30, 60))
+    streamed(writer, prompt)
+    assert streamed(writer, prompt).cached_tokens == 0
+
+
 def test_sampling_repeats_with_its_seed_in_any_batch(tiny: Callable[..., Any]) -> None:
     model = tiny("llama")
     prompts, _ = ragged(6, seed=6)

@@ -191,3 +191,22 @@ def test_a_conversation_is_remembered_if_asked(taught: Path, monkeypatch: pytest
     asked.clear()
     talk(taught, ["one\n", "two\n"])
     assert [message.content for message in asked[1].messages] == ["two"]
+
+
+def test_a_conversation_is_not_read_again(taught: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from luthier.generation.engine import BatchEngine
+    from luthier.generation.sequences import Generation
+
+    turns: list[Generation] = []
+    original = BatchEngine.stream
+
+    def watched(self: BatchEngine, prompt: object, decoding: object) -> object:
+        for job in original(self, prompt, decoding):  # type: ignore[arg-type]
+            yield job
+        turns.append(job)
+
+    monkeypatch.setattr(BatchEngine, "stream", watched)
+    talk(taught, ["red invoice old 3\n", "red invoice old 4\n"], remember=True)
+    first, second = turns
+    assert first.cached_tokens == 0
+    assert len(first.prompt) < second.cached_tokens < len(second.prompt)

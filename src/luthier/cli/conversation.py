@@ -28,6 +28,7 @@ def talk(
     from luthier.evaluation.opening import open_chat
 
     chat = open_chat(what, precision=precision, decode_precision=decode_precision, listener=listener)
+    chat.writer.engine.remembers = True
     decoding = Decoding(max_tokens or chat.limit, temperature)
     interactive = source.isatty()
     if interactive:

@@ -72,6 +72,11 @@ class BatchEngine:
         turns: How turns begin and end.
         slots: Sequences decoded together.
         record_gaps: Keep the difference of the two highest logits at each token, to find near-ties.
+
+    Attributes:
+        remembers: Keep the keys and values of the last prompt that was streamed and of its answer, for a next one that
+            begins alike. Only for weights that stay as they are.
+        times: What reading and writing took.
     """
 
     def __init__(self, reader: Reader, turns: Turns, slots: int = _SLOTS, record_gaps: bool = False) -> None:
@@ -79,7 +84,9 @@ class BatchEngine:
         self._turns = turns
         self._slots = slots
         self._record_gaps = record_gaps
+        self.remembers = False
         self.times = EngineTimes()
+        self._last: Prefix | None = None
 
     def generate(
         self,
@@ -92,7 +99,7 @@ class BatchEngine:
         jobs = [self._turns.begin(prompt, decoding, i) for i, (prompt, decoding) in enumerate(pairs)]
         self.reader.open()
         for cohort in _cohorts(_plant(jobs)):
-            for gained in self._steps(cohort):
+            for gained in self._steps(cohort, self._cache(cohort)):
                 progress(gained)
         return jobs
 
@@ -100,23 +107,32 @@ class BatchEngine:
         """Generate for one prompt, yielding the growing sequence after each token."""
         job = self._turns.begin(prompt, decoding, 0)
         self.reader.open()
-        for _ in self._steps(_plant([job])):
-            yield job
+        known = self._last.beginning(prompt) if self._last is not None and self.remembers else None
+        path = (known,) if known is not None else ()
+        sequence = _Sequence(job, prompt[known.end :] if known is not None else prompt, path, len(path))
+        cache = self._cache([sequence])
+        try:
+            for _ in self._steps([sequence], cache):
+                yield job
+        finally:
+            if self.remembers and job.tokens:  # the last one was written, and not read yet
+                self._last = cache.prefix(0, [*prompt, *job.tokens[:-1]])
+
+    def _cache(self, cohort: Sequence[_Sequence]) -> KeyValueCache:
+        room = max(sequence.room for sequence in cohort)
+        return KeyValueCache(max(1, min(self._slots, CACHED_POSITIONS // room, len(cohort))), room)
 
     @torch.no_grad()
-    def _steps(self, cohort: Sequence[_Sequence]) -> Iterator[float]:
+    def _steps(self, cohort: Sequence[_Sequence], cache: KeyValueCache) -> Iterator[float]:
         """Advance a cohort to its end; yields after each forward what it brought, counted in whole answers."""
-        room = max(sequence.room for sequence in cohort)
-        slots = max(1, min(self._slots, CACHED_POSITIONS // room, len(cohort)))
-        cache = KeyValueCache(slots, room)
         active: list[_Sequence] = []  # in the first slots of the cache, in this order
         waiting = deque(cohort)
         if len(cohort) > 1:  # the steps of a single sequence would not gain by it
             self.reader.prepare(sum(len(sequence.own) for sequence in cohort))
         while waiting or active:
             began = time.monotonic()
-            if waiting and slots - len(active) >= max(1, _IDLE_SHARE * slots):
-                moved = self._read(waiting, active, slots, cache)
+            if waiting and cache.slots - len(active) >= max(1, _IDLE_SHARE * cache.slots):
+                moved = self._read(waiting, active, cache)
                 self.times.prefill_seconds += time.monotonic() - began
             else:
                 self._decode(active, cache)
@@ -128,9 +144,7 @@ class BatchEngine:
             _close_ranks(active, cache)
             yield sum(sequence.job.gained for sequence in moved)
 
-    def _read(
-        self, waiting: deque[_Sequence], active: list[_Sequence], slots: int, cache: KeyValueCache
-    ) -> list[_Sequence]:
+    def _read(self, waiting: deque[_Sequence], active: list[_Sequence], cache: KeyValueCache) -> list[_Sequence]:
         """Read waiting prompts into idle slots, with the prefixes they need that were not read yet, as one row."""
         device = self.reader.device
         readings: list[Reading] = []
@@ -144,7 +158,7 @@ class BatchEngine:
             ids.extend(tokens)
             places.extend(range(start, start + len(tokens)))
 
-        while waiting and len(active) < slots:
+        while waiting and len(active) < cache.slots:
             sequence = waiting[0]
             unread = [prefix for prefix in sequence.path if not (prefix.was_read or prefix in planned)]
             more = len(sequence.own) + sum(len(prefix.tokens) for prefix in unread)

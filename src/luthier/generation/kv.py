@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from luthier.models.attention import AttentionOptions, Sight, attend_path
+from luthier.segments.prefixes import LEAST_SHARED
 
 
 @dataclass(eq=False)
@@ -58,6 +59,15 @@ class Prefix:
         """Whether keys and values are there."""
         return bool(self.keys)
 
+    def beginning(self, tokens: Sequence[int]) -> Prefix | None:
+        """Return what `tokens` begin with of it, of all but their last one; None where that is not worth the while."""
+        most = min(len(self.tokens), len(tokens) - 1)
+        common = next((i for i in range(most) if self.tokens[i] != tokens[i]), most)
+        if common < LEAST_SHARED:
+            return None
+        keys, values = ({n: held[:, :common] for n, held in store.items()} for store in (self.keys, self.values))
+        return Prefix(self.tokens[:common], users=1, keys=keys, values=values)
+
     def release(self) -> None:
         """Note that one sequence below has ended."""
         self.users -= 1
@@ -76,17 +86,22 @@ class KeyValueCache:
 
     def __init__(self, slots: int, capacity: int) -> None:
         self.capacity = capacity
-        self._slots = slots
+        self.slots = slots
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
 
     def layer(self, index: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return a layer's keys and values; `like [1, G, T, K]` gives shape, dtype and device of a new one."""
         if index not in self._keys:
-            shape = (self._slots, like.shape[1], self.capacity, like.shape[3])
+            shape = (self.slots, like.shape[1], self.capacity, like.shape[3])
             self._keys[index] = like.new_zeros(shape)
             self._values[index] = like.new_zeros(shape)
         return self._keys[index], self._values[index]
+
+    def prefix(self, slot: int, tokens: Sequence[int]) -> Prefix:
+        """Return the beginning of a tail, which holds those tokens from the sequence's first one on."""
+        stores = ({n: held[slot, :, : len(tokens)] for n, held in s.items()} for s in (self._keys, self._values))
+        return Prefix(tokens, None, 0, *stores)
 
     def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
         """Copy the tails of some slots over those of others, none of which is a source."""

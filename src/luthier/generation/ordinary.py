@@ -16,12 +16,18 @@ from luthier.models.readout_model import ReadoutModel
 
 
 class OrdinaryEngine:
-    """One prompt at a time through the model's own cache; right for all that transformers can generate with."""
+    """One prompt at a time through the model's own cache; right for all that transformers can generate with.
+
+    Attributes:
+        remembers: Without effect: every prompt is read from its first token on.
+        times: What reading and writing took.
+    """
 
     def __init__(self, model: ReadoutModel, adapter: str | None, turns: Turns) -> None:
         self._model = model
         self._adapter = adapter
         self._turns = turns
+        self.remembers = False
         self.times = EngineTimes()
 
     def generate(

@@ -18,6 +18,7 @@ class Engine(Protocol):
     """Continues prompts, given as ids."""
 
     times: EngineTimes
+    remembers: bool
 
     def generate(
         self, prompts: Sequence[Sequence[int]], decodings: Sequence[Decoding], progress: Callable[[float], None] = ...
