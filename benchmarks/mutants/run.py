@@ -38,7 +38,7 @@ RESULTS = HERE / "results" / "mutants.json"
 KILLED, SURVIVED = "killed", "SURVIVED"
 _FOLDERS = ("src", "tests", "examples", "docs", "benchmarks")
 _FILES = ("pyproject.toml", "mkdocs.yml", "constraints.txt", "Makefile", "*.md")
-_OF_THE_LIST = "tests/architecture/test_mutants.py"
+_OF_THE_LIST = "tests/benchmarks/test_mutants.py"
 """This test looks for each mutant's old text, so it fails on any mutant and says nothing."""
 
 

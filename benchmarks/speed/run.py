@@ -1,6 +1,6 @@
 """How fast is Luthier beside TRL, transformers' Trainer and generate, and lm-evaluation-harness, on this machine?
 
-    python benchmarks/speed/run.py                    # resumable; about two hours on 2 idle cores
+    python benchmarks/speed/run.py                    # resumable; some two hours on 2 idle cores, as estimated
     python benchmarks/speed/run.py --only sft-lora    # one workload
     python benchmarks/speed/run.py --turns 2          # a trial of each; nothing is kept
     python benchmarks/speed/run.py --report           # only RESULTS.md, from the results that are there

@@ -13,8 +13,9 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 def load(benchmark: str, name: str) -> ModuleType:
-    """Load a file of a benchmark, which finds what it needs beside it."""
+    """Load a file of a benchmark; other benchmarks have files of the same names, which it must not be taken for."""
     folder = BENCHMARKS / benchmark
+    before = {file.stem: sys.modules.pop(file.stem, None) for file in folder.glob("*.py")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(folder), str(folder.parent), *sys.path])
         spec = importlib.util.spec_from_file_location(f"{benchmark}_{name}", folder / f"{name}.py")
@@ -23,4 +24,8 @@ def load(benchmark: str, name: str) -> ModuleType:
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
+    for other, found in before.items():
+        sys.modules.pop(other, None)
+        if found is not None:
+            sys.modules[other] = found
     return module

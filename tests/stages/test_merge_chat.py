@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -194,14 +195,15 @@ def test_a_conversation_is_remembered_if_asked(taught: Path, monkeypatch: pytest
 
 
 def test_a_conversation_is_not_read_again(taught: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from luthier.core.types import Decoding
     from luthier.generation.engine import BatchEngine
     from luthier.generation.sequences import Generation
 
     turns: list[Generation] = []
     original = BatchEngine.stream
 
-    def watched(self: BatchEngine, prompt: object, decoding: object) -> object:
-        for job in original(self, prompt, decoding):  # type: ignore[arg-type]
+    def watched(self: BatchEngine, prompt: Sequence[int], decoding: Decoding) -> Iterator[Generation]:
+        for job in original(self, prompt, decoding):
             yield job
         turns.append(job)
 

@@ -107,9 +107,9 @@ class BatchEngine:
         """Generate for one prompt, yielding the growing sequence after each token."""
         job = self._turns.begin(prompt, decoding, 0)
         self.reader.open()
-        known = self._last.beginning(prompt) if self._last is not None and self.remembers else None
-        path = (known,) if known is not None else ()
-        sequence = _Sequence(job, prompt[known.end :] if known is not None else prompt, path, len(path))
+        known = self._last.beginning(prompt) if self.remembers and self._last else None
+        path = (known,) if known else ()
+        sequence = _Sequence(job, prompt[known.end if known else 0 :], path, len(path))
         cache = self._cache([sequence])
         try:
             for _ in self._steps([sequence], cache):

@@ -157,6 +157,17 @@ def test_after_training_all_weights_the_new_ones_write(
     assert after != before
 
 
+def test_prompts_are_announced_before_they_are_read(tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = ModelReader(ReadoutModel(tiny("llama")), None)
+    rows: list[int] = []
+    monkeypatch.setattr(reader, "prepare", rows.append)
+    written(reader, tokens=3)
+    assert rows == [sum(map(len, PROMPTS)), 5, 5]
+    rows.clear()
+    written(reader, PROMPTS[:1], tokens=3)
+    assert rows == [1, 1]
+
+
 def steps(reader: ModelReader, rooms: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Rows of each step of decoding for prompts whose tails take such room with six tokens of an answer."""
     rows: list[int] = []

@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from benchmark_files import load
 
 import luthier
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "benchmarks" / "mutants"
-
-
-def load(name: str) -> ModuleType:
-    """Load a file of the benchmark; other benchmarks have files of the same names, which it must not be taken for."""
-    before = {other: sys.modules.pop(other, None) for other in ("mutants", "report")}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [str(FOLDER), str(FOLDER.parent), *sys.path])
-        spec = importlib.util.spec_from_file_location(f"mutants_{name}", FOLDER / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    for other, found in before.items():
-        sys.modules.pop(other, None)
-        if found is not None:
-            sys.modules[other] = found
-    return module
-
-
-MUTANTS = load("mutants").MUTANTS
+MUTANTS = load("mutants", "mutants").MUTANTS
 
 
 def test_every_change_can_still_be_made_and_changes_what_the_code_does() -> None:
@@ -99,7 +76,7 @@ def test_a_mutant_is_noticed_by_the_likely_tests_or_the_others_or_survives(
 ) -> None:
     before = (small / "src" / "sums.py").read_text()
     mutant = replace(MUTANTS[0], file="src/sums.py", old=old, new=new, tests=("tests/test_one.py",))
-    found = load("run").attempt(mutant, small, workers=1)
+    found = load("mutants", "run").attempt(mutant, small, workers=1)
     assert (found["outcome"], found["by"], found["likely"]) == (outcome, by, likely)
     assert (small / "src" / "sums.py").read_text() == before
 
@@ -107,11 +84,11 @@ def test_a_mutant_is_noticed_by_the_likely_tests_or_the_others_or_survives(
 def test_a_module_that_cannot_be_imported_is_no_judgement(small: Path) -> None:
     mutant = replace(MUTANTS[0], file="src/sums.py", old="def one():", new="def one(:", tests=("tests/test_one.py",))
     with pytest.raises(SystemExit, match=r"(?s)pytest ended with status \d:.*SyntaxError"):
-        load("run").attempt(mutant, small, workers=1)
+        load("mutants", "run").attempt(mutant, small, workers=1)
 
 
 def test_a_test_that_fails_anyway_notices_nothing(small: Path) -> None:
     (small / "tests" / "test_broken.py").write_text("def test_broken():\n    assert False\n")
     mutant = replace(MUTANTS[0], name="four", file="src/sums.py", old="return 2", new="return 4")
     with pytest.raises(SystemExit, match=r"test_broken\.py::test_broken fails without four, too\. Mend it first"):
-        load("run").attempt(replace(mutant, tests=("tests/test_one.py",)), small, workers=1)
+        load("mutants", "run").attempt(replace(mutant, tests=("tests/test_one.py",)), small, workers=1)
