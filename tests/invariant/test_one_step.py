@@ -7,16 +7,28 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from measuring import SHAPES, SequenceMeans, TrueFloat64, assert_same, backward, distance, loss_of, step, train_all
+from measuring import (
+    PACKING,
+    SHAPES,
+    SequenceMeans,
+    TrueFloat64,
+    assert_same,
+    backward,
+    distance,
+    loss_of,
+    step,
+    train_all,
+)
 
 from luthier.adapters import ADAPTERS
 from luthier.models import readout_model
 from luthier.models.readout_model import ReadoutModel, Work
 from luthier.models.readouts import TokenLogps, read_chunks
 from luthier.objectives.supervised import SupervisedFineTuning
-from luthier.segments import Batch, join
+from luthier.segments import Batch, join, sequence_batch, share
 from luthier.training.step import count_units
 
 CUTS = {"8x1": [1] * 8, "2x4": [4, 4], "uneven": [1, 5, 2]}
@@ -58,6 +70,35 @@ def test_eight_times_one_is_one_times_eight(
         pieces, found = step(readout, [Work(objective, b) for b in cut(batches, sizes)])
     assert_same((pieces.loss, found), (whole.loss, wanted), exact)
     assert (pieces.hit_rate, pieces.predictions, pieces.tokens) == (whole.hit_rate, whole.predictions, whole.tokens)
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["fp32", "float64"])
+@pytest.mark.parametrize("family", PACKING)
+def test_a_common_beginning_computed_once_changes_nothing(tiny: Callable[..., Any], family: str, exact: bool) -> None:
+    model, batches = tiny(family), alike()
+    if exact:
+        model.module.double()
+    readout = ReadoutModel(model, [ADAPTERS.get("full")().attach(model)])
+    objective, apart = SupervisedFineTuning(), join(batches)
+    shared = share(apart)
+    assert len({segment.parent for segment in shared.segments}) == 3, "two beginnings, one below the other, and roots"
+    with TrueFloat64() if exact else nullcontext():
+        whole, wanted = step(readout, [Work(objective, apart)])
+        once, found = step(readout, [Work(objective, shared)])
+    assert_same((once.loss, found), (whole.loss, wanted), exact)
+    assert (once.hit_rate, once.predictions, once.tokens) == (whole.hit_rate, whole.predictions, whole.tokens)
+
+
+def alike() -> list[Batch]:
+    """Make sequences that begin alike, some longer than others, with targets in what they share as well."""
+    draw = np.random.default_rng(5)
+    base = draw.integers(3, 250, 40)
+    batches = []
+    for common, own, prompt in ((20, 5, 22), (20, 9, 12), (40, 3, 41), (40, 8, 17), (0, 11, 4), (40, 6, 44)):
+        ids = np.r_[base[:common], draw.integers(3, 250, own)]
+        weights = np.r_[np.zeros(prompt), draw.choice([1.0, 0.5], len(ids) - prompt)].astype(np.float32)
+        batches.append(sequence_batch(ids, weights))
+    return batches
 
 
 def test_means_of_means_would_be_something_else(tiny: Callable[..., Any], sequences: Callable[..., Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ import torch
 from luthier.models.cost import READ_TOKENS
 from luthier.models.readout_model import ReadoutModel
 from luthier.models.readouts import TokenLogps
-from luthier.segments import Batch, Targets
-from luthier.segments.prefixes import LEAST_SHARED, share_prefixes
+from luthier.segments import Batch, join, sequence_batch, share
+from luthier.segments.prefixes import LEAST_SHARED
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,14 @@ def scoring_batch(asked: Sequence[Options], least: int = LEAST_SHARED) -> Batch:
 
     A sequence is one continuation, a group those of one prompt.
     """
-    paths = [[*one.prompt, *continuation] for one in asked for continuation in one.continuations]
-    prompts = [len(one.prompt) for one in asked for _ in one.continuations]
-    groups = [group for group, one in enumerate(asked) for _ in one.continuations]
-    segments, leaves = share_prefixes(paths, least)
-    laid_out = Batch(segments, Targets(*(torch.zeros(0, dtype=torch.long),) * 5))
-    starts = laid_out.starts()
-    read_at, token, sequence = [], [], []
-    for index, (path, leaf, prompt) in enumerate(zip(paths, leaves, prompts, strict=True)):
-        places = [np.arange(starts[i], starts[i] + len(segments[i].tokens)) for i in laid_out.path(leaf)]
-        read_at.append(np.concatenate(places)[prompt - 1 : -1])
-        token.append(np.asarray(path[prompt:], dtype=np.int64))
-        sequence.append(np.full(len(path) - prompt, index))
-    columns = [torch.from_numpy(np.concatenate(column)) for column in (read_at, token, sequence)]
-    weight = torch.ones(len(columns[0]))
-    return Batch(segments, Targets(columns[0], columns[1], weight, columns[2], torch.tensor(groups)))
+    batch = join([_sequence(one.prompt, continuation) for one in asked for continuation in one.continuations])
+    groups = torch.tensor([group for group, one in enumerate(asked) for _ in one.continuations])
+    return share(replace(batch, targets=replace(batch.targets, group=groups)), least)
+
+
+def _sequence(prompt: Sequence[int], continuation: Sequence[int]) -> Batch:
+    weights = np.repeat(np.array([0, 1], dtype=np.float32), [len(prompt), len(continuation)])
+    return sequence_batch(np.array([*prompt, *continuation], dtype=np.int64), weights)
 
 
 def _chunks(asked: Sequence[Options]) -> Iterator[list[int]]:

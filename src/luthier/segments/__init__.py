@@ -7,6 +7,7 @@ G groups.
 from luthier.segments.forest import Batch, Segment, Targets, join, sequence_batch
 from luthier.segments.layouts import AttentionPlan, PackedLayout, RowsLayout, Span
 from luthier.segments.on_demand import BatchesOnDemand
+from luthier.segments.prefixes import share
 
 __all__ = [
     "AttentionPlan",
@@ -19,4 +20,5 @@ __all__ = [
     "Targets",
     "join",
     "sequence_batch",
+    "share",
 ]

@@ -9,7 +9,7 @@ position could not say it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -56,11 +56,19 @@ class Targets:
 
 @dataclass(frozen=True)
 class Batch:
-    """Segments with their targets, and whatever else an objective was given for them (`[P]` or `[U]` tensors)."""
+    """Segments with their targets.
+
+    Attributes:
+        segments: Parents before their children.
+        targets: What is read.
+        given: Whatever else an objective was given for them, `[P]` or `[U]` tensors.
+        repeated: Tokens that are left out because another sequence begins with the same (`share`).
+    """
 
     segments: tuple[Segment, ...]
     targets: Targets
     given: Mapping[str, Tensor] = field(default_factory=dict)
+    repeated: int = 0
 
     def __post_init__(self) -> None:
         for index, segment in enumerate(self.segments):
@@ -72,12 +80,18 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """Return the batch with targets and extras on a device (segments stay; layouts move their ids)."""
         moved = {f.name: getattr(self.targets, f.name).to(device) for f in fields(Targets)}
-        return Batch(self.segments, Targets(**moved), {name: value.to(device) for name, value in self.given.items()})
+        given = {name: value.to(device) for name, value in self.given.items()}
+        return replace(self, targets=Targets(**moved), given=given)
 
     @property
     def tokens(self) -> int:
         """T, the number of tokens computed."""
         return sum(len(segment.tokens) for segment in self.segments)
+
+    @property
+    def all_tokens(self) -> int:
+        """Tokens of the sequences as they were given, what they have in common counted each time."""
+        return self.tokens + self.repeated
 
     def starts(self) -> list[int]:
         """Return each segment's flat index of its first token."""
@@ -121,7 +135,7 @@ def sequence_batch(tokens: Tokens, weights: npt.NDArray[np.float32]) -> Batch:
 
 
 def join(batches: Sequence[Batch]) -> Batch:
-    """Put batches beside each other; nothing is shared between them."""
+    """Put batches beside each other; nothing is shared between them (`share` does that)."""
     segments: list[Segment] = []
     columns: dict[str, list[Tensor]] = {"read_at": [], "token": [], "weight": [], "sequence": [], "group": []}
     given: dict[str, list[Tensor]] = {name: [] for name in (batches[0].given if batches else ())}
@@ -146,4 +160,5 @@ def join(batches: Sequence[Batch]) -> Batch:
         tuple(segments),
         Targets(**{name: torch.cat(parts) for name, parts in columns.items()}),
         {name: torch.cat(parts) for name, parts in given.items()},
+        sum(batch.repeated for batch in batches),
     )

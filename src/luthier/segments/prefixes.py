@@ -6,17 +6,19 @@ Sharing is decided on tokens, never on text: two texts that begin alike may be t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
+import torch
 
-from luthier.segments.forest import Segment, Tokens
+from luthier.segments.forest import Batch, Segment, Tokens
 
 LEAST_SHARED = 16
 """Tokens; a shorter common beginning is not worth a segment of its own."""
 
 
 def share_prefixes(
-    paths: Sequence[Sequence[int]], least: int = LEAST_SHARED
+    paths: Sequence[Sequence[int] | Tokens], least: int = LEAST_SHARED
 ) -> tuple[tuple[Segment, ...], tuple[int, ...]]:
     """Lay paths out as a forest that computes their common beginnings once.
 
@@ -46,6 +48,34 @@ def share_prefixes(
             segments.append(Segment(rows[part[0]][laid:], parent))
             leaves[part[0]] = len(segments) - 1
     return tuple(segments), tuple(leaves)
+
+
+def share(batch: Batch, least: int = LEAST_SHARED) -> Batch:
+    """Return a batch that computes what its sequences begin with in common once; its targets and their order stay.
+
+    Args:
+        batch: Sequences, or forests of them.
+        least: As in `share_prefixes`.
+    """
+    starts, leaves = batch.starts(), batch.leaves()
+    paths = [batch.path(leaf) for leaf in leaves]
+    segments, ends = share_prefixes([np.concatenate([batch.segments[i].tokens for i in path]) for path in paths], least)
+    shared = Batch(segments, batch.targets, batch.given)
+    if shared.tokens >= batch.tokens:
+        return batch
+    places = np.empty(batch.tokens, dtype=np.int64)
+    laid = shared.starts()
+    for path, end in zip(paths, ends, strict=True):
+        before, after = _along(batch, path, starts), _along(shared, shared.path(end), laid)
+        places[before] = after
+    read_at = torch.from_numpy(places)[batch.targets.read_at]
+    repeated = batch.repeated + batch.tokens - shared.tokens
+    return replace(shared, targets=replace(batch.targets, read_at=read_at), repeated=repeated)
+
+
+def _along(batch: Batch, path: Sequence[int], starts: Sequence[int]) -> Tokens:
+    """Flat indices of the tokens of a path."""
+    return np.concatenate([np.arange(starts[i], starts[i] + len(batch.segments[i].tokens)) for i in path])
 
 
 def _common(first: Tokens, last: Tokens) -> int:

@@ -23,7 +23,7 @@ def tokens_per_second(engine: Engine, work: Sequence[Work]) -> float:
             output = engine.forward(piece)
             engine.backward(torch.stack([total * 0.0 for total in output.totals.values()]).sum(), last=True)
             wait_for(device)
-            speed = piece.batch.tokens / (time.monotonic() - began)
+            speed = piece.batch.all_tokens / (time.monotonic() - began)
     for parameter in engine.model.parameters():
         parameter.grad = None
     return speed

@@ -86,7 +86,7 @@ def train_step(engine: Engine, work: Sequence[Work], clip: float | None = 1.0) -
         predictions=int(predictions),
         learning_rate=update.learning_rate,
         gradient_norm=update.gradient_norm,
-        tokens=sum(piece.batch.tokens for piece in work),
+        tokens=sum(piece.batch.all_tokens for piece in work),
     )
 
 

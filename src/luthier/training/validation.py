@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from luthier.models.readout_model import Objective, Work
-from luthier.segments import Batch, join
+from luthier.segments import Batch, join, share
 from luthier.segments.packing import pack_by_tokens
 from luthier.training.engine.contract import Engine
 from luthier.training.step import count_units, weighted_loss
@@ -36,7 +36,7 @@ def validation_work(
 ) -> list[Work]:
     """Return the pieces that sequences are validated in."""
     bins = pack_by_tokens([s.tokens for s in sequences], micro_tokens)
-    return [Work(objective, join([sequences[i] for i in members]), adapter) for members in bins]
+    return [Work(objective, share(join([sequences[i] for i in members])), adapter) for members in bins]
 
 
 @torch.no_grad()

@@ -145,7 +145,7 @@ class Stub:
 
 
 def work(stub: Stub, coefficient: float = 1.0, adapter: str = "a") -> Any:
-    batch = SimpleNamespace(tokens=10)
+    batch = SimpleNamespace(all_tokens=10)
     return SimpleNamespace(objective=stub, batch=batch, adapter=adapter, coefficient=coefficient)
 
 

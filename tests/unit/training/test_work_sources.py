@@ -14,6 +14,7 @@ from luthier.core.seeding import stream
 from luthier.objectives.supervised import SupervisedFineTuning
 from luthier.segments import Batch, sequence_batch
 from luthier.training.source import BatchConfig, PackedSource
+from luthier.training.validation import validation_work
 
 SFT = SupervisedFineTuning()
 
@@ -77,6 +78,20 @@ def test_a_step_is_packed_into_micro_batches_that_keep_objective_and_adapter() -
     assert whole is not None
     assert len(whole) == 1
     assert numbers(whole) == numbers(work)
+
+
+def test_a_common_beginning_is_computed_once_and_counted_each_time() -> None:
+    rows = [
+        sequence_batch(np.array([*range(30, 60), i]), np.r_[np.zeros(30), 1.0].astype(np.float32)) for i in range(4)
+    ]
+    packed = source(rows)
+    work = packed.next()
+    assert work is not None
+    assert [(piece.batch.tokens, piece.batch.all_tokens) for piece in work] == [(34, 124)]
+    assert work[0].batch.targets.token.tolist() == list(packed.under_way)
+    # Memory is tried as if nothing were shared: another step may share less.
+    assert packed.longest_piece().batch.tokens == packed.largest_micro_batch == 124
+    assert [piece.batch.tokens for piece in validation_work(SFT, rows, 2048)] == [34]
 
 
 def test_the_cursor_goes_on_where_it_was() -> None:
