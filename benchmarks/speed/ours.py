@@ -7,6 +7,7 @@ from turns import Turns, settings
 TURNS, GIVEN = Turns(), settings()
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def preference() -> Turn:
         for some in _by_tokens(pairs, lambda p: sum(len(p[k]) for k in ("prompt", "answer", "rejected"))):
             batch = scoring_batch([Options(p["prompt"], [p["answer"], p["rejected"]]) for p in some])
             reference = summed(readout.read(batch, [TokenLogps()], None)["logps"], batch)
-            work.append(Work(PairwiseLoss(), Batch(batch.segments, batch.targets, {"reference": reference})))
+            work.append(Work(PairwiseLoss(), replace(batch, given={"reference": reference})))
         return {"loss": train_step(engine, work).loss}
 
     return step
@@ -179,7 +180,7 @@ def policy_update() -> Turn:
             members = slice(group * each, (group + 1) * each)
             batch = scoring_batch([Options(prompts[group], [list(job.tokens) for job in jobs[members]])])
             given = {"advantage": advantage[members]}
-            work.append(Work(PolicyGradient(), Batch(batch.segments, batch.targets, given)))
+            work.append(Work(PolicyGradient(), replace(batch, given=given)))
         return {"loss": train_step(engine, work).loss, "written": sum(len(job.tokens) for job in jobs)}
 
     return step

@@ -24,7 +24,7 @@ from measuring import (
 )
 
 from luthier.adapters import ADAPTERS
-from luthier.models import readout_model
+from luthier.models import readout_model, readouts
 from luthier.models.readout_model import ReadoutModel, Work
 from luthier.models.readouts import TokenLogps, read_chunks
 from luthier.objectives.supervised import SupervisedFineTuning
@@ -159,9 +159,15 @@ def test_units_are_summed_over_the_step_before_any_forward(
 
 
 @pytest.mark.parametrize("exact", [False, True], ids=["fp32", "float64"])
+@pytest.mark.parametrize("kept", [0, 2**25], ids=["recomputed", "kept"])
 @pytest.mark.parametrize("size", [1, 7, 100_000])
 def test_the_chunk_size_changes_nothing(
-    tiny: Callable[..., Any], forest: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, size: int, exact: bool
+    tiny: Callable[..., Any],
+    forest: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    size: int,
+    kept: int,
+    exact: bool,
 ) -> None:
     model = tiny("gemma2")
     if exact:
@@ -171,6 +177,7 @@ def test_the_chunk_size_changes_nothing(
     with TrueFloat64() if exact else nullcontext():
         wanted = backward(ReadoutModel(model), work)
         monkeypatch.setattr(readout_model, "read_chunks", partial(read_chunks, size=size))
+        monkeypatch.setattr(readouts, "KEPT_LOGITS", kept)
         found = backward(ReadoutModel(model), work)
     assert_same(found, wanted, exact)
 

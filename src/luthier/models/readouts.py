@@ -22,7 +22,9 @@ from torch.utils.checkpoint import checkpoint, noop_context_fn
 from luthier.models.output_layer import OutputLayer
 
 CHUNK = 256
-"""Targets whose logits exist at once. Larger chunks are not faster on a CPU; the loss does not depend on it."""
+"""Targets whose logits are made at once. Larger chunks are not faster on a CPU; the loss does not depend on it."""
+KEPT_LOGITS = 2**25
+"""Logits that the backward of a trained output layer finds again (128 MiB); those of further chunks are recomputed."""
 
 
 @dataclass(frozen=True)
@@ -108,23 +110,28 @@ def read_chunks(
 ) -> Mapping[str, Tensor]:
     """Compute readouts at all targets: `hidden [P, D]`, `token [P]` -> one `[P]` tensor a readout.
 
-    Logits are never kept for the backward. Where the output layer is frozen, a chunk's gradient is made at once: a
-    target's readout depends on its own hidden state alone, so `d readout / d hidden` is one row `[D]` a target, which
-    the backward only has to scale. Where it is trained, each chunk is recomputed in the backward; `contexts` brings
-    back what was selected in the forward (the output layer may carry an adapter).
+    Where the output layer is frozen, a chunk's gradient is made at once: a target's readout depends on its own hidden
+    state alone, so `d readout / d hidden` is one row `[D]` a target, which the backward only has to scale. Where it is
+    trained, the first `KEPT_LOGITS` are kept, and further chunks are recomputed in the backward; `contexts` brings back
+    what was selected in the forward (the output layer may carry an adapter).
     """
     if torch.is_grad_enabled() and hidden.requires_grad and output.frozen:
         columns = _RowGradients.apply(hidden, token, output, readouts, size)
         return {readout.name: column for readout, column in zip(readouts, columns, strict=True)}
 
+    kept = 0
+
     def compute(part: Tensor, ids: Tensor) -> tuple[Tensor, ...]:
+        nonlocal kept
         chunk = Chunk(part, ids, output)
-        return tuple(readout.chunk(chunk) for readout in readouts)
+        columns = tuple(readout.chunk(chunk) for readout in readouts)
+        kept += chunk.logits.numel()
+        return columns
 
     parts = []
     for start in range(0, hidden.shape[0], size):
         arguments = hidden[start : start + size], token[start : start + size]
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and kept >= KEPT_LOGITS:
             parts.append(checkpoint(compute, *arguments, use_reentrant=False, context_fn=contexts))
         else:
             parts.append(compute(*arguments))

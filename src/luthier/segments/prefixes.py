@@ -13,8 +13,8 @@ import torch
 
 from luthier.segments.forest import Batch, Segment, Tokens
 
-LEAST_SHARED = 16
-"""Tokens; a shorter common beginning is not worth a segment of its own."""
+LEAST_SHARED = 8
+"""Tokens; a shorter common beginning is not worth a segment of its own: one costs about as much as two tokens."""
 
 
 def share_prefixes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from luthier.core.errors import ConfigError
+from luthier.models import readouts as readouts_module
 from luthier.models.attention import ATTENTION_NAME
 from luthier.models.output_layer import OutputLayer, finish_logits
 from luthier.models.readout_model import ReadoutModel, Work
@@ -59,7 +61,7 @@ class Entropies:
 
 
 @pytest.mark.parametrize("readouts", [(TokenLogps(),), (NextTokenHits(), TokenLogps(), Entropies())])
-def test_gradients_made_at_once_are_those_of_the_recomputation(readouts: Any) -> None:
+def test_gradients_made_at_once_are_those_of_the_recomputation(readouts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A frozen output layer's way against a trained one's, and both against plain autograd, in float64."""
     generator = torch.Generator().manual_seed(0)
     hidden = torch.randn(7, 4, generator=generator, dtype=torch.float64)
@@ -82,9 +84,34 @@ def test_gradients_made_at_once_are_those_of_the_recomputation(readouts: Any) ->
 
     wanted = gradient(frozen=False, size=100)
     assert wanted.abs().min() > 0
-    for size in (1, 3, 7, 100):
+    for size, kept in itertools.product((1, 3, 7, 100), (0, 30, 2**25)):
+        monkeypatch.setattr(readouts_module, "KEPT_LOGITS", kept)
         torch.testing.assert_close(gradient(True, size), wanted, rtol=1e-12, atol=1e-14)
         torch.testing.assert_close(gradient(False, size), wanted, rtol=1e-12, atol=1e-14)
+
+
+class Counting(nn.Linear):
+    """A trained output layer that notes how many rows it was given."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 9)
+        self.rows: list[int] = []
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        self.rows.append(len(input))
+        return super().forward(input)
+
+
+@pytest.mark.parametrize(("kept", "again"), [(0, [3, 4, 4, 4]), (1, [3, 4, 4]), (37, [3, 4]), (73, [3]), (109, [])])
+def test_logits_are_kept_up_to_a_bound_and_made_again_beyond_it(
+    monkeypatch: pytest.MonkeyPatch, kept: int, again: list[int]
+) -> None:
+    monkeypatch.setattr(readouts_module, "KEPT_LOGITS", kept)
+    linear = Counting()
+    read = read_chunks(torch.ones(15, 4), torch.zeros(15, dtype=torch.long), OutputLayer(linear), (TokenLogps(),), 4)
+    assert linear.rows == [4, 4, 4, 3]
+    read["logps"].sum().backward()
+    assert sorted(linear.rows[4:]) == again
 
 
 def test_the_gradient_of_a_log_probability_is_that_of_autograd() -> None:

@@ -103,7 +103,7 @@ def test_what_shares_too_little_stays_as_it_is() -> None:
     assert share(apart, 4) is apart
     long = join([taught(*range(20), 30), taught(*range(20), 40)])
     assert share(long).tokens == 22
-    assert share(join([taught(*range(15), 30), taught(*range(15), 40)])).repeated == 0, "16 tokens at least"
+    assert share(join([taught(*range(7), 30), taught(*range(7), 40)])).repeated == 0, "8 tokens at least"
 
 
 def test_extras_and_what_was_left_out_stay_with_the_batch() -> None:
