@@ -131,19 +131,20 @@ def _agreement(kind: str, own: Sequence[Result], theirs: Sequence[Result]) -> st
 
 
 def _limits(found: Result) -> str:
-    """Say how much of the machine's limit is used, with the operations that the step cannot do without."""
+    """Say how much of the machine's limit is used, with the operations of rows that are computed each by itself."""
     most = found["limit_gflops"] * 1e9 / found["operations_a_token"]
     pace = _tokens_per_second(found["turns"]["luthier"], found["tokens"])
     return (
         f"The limit: {found['limit_gflops']:.0f} GFLOP/s of matrix products, so at most {most:.0f} tokens a second; "
-        f"Luthier reaches {100 * pace / most:.0f} % of that."
+        f"Luthier reaches {100 * pace / most:.0f} % of that. Every token of a row counts here; Luthier "
+        "computes those that several rows of a step begin with once."
     )
 
 
 def _amount(load: Workload, found: Result) -> str:
     rows = statistics.median(len(turn) for turn in found["rows"])
     tokens = statistics.median(found["tokens"])
-    return f"{rows:.0f} rows ({tokens:,.0f} tokens given, none counted twice)"
+    return f"{rows:.0f} rows ({tokens:,.0f} tokens given, those of a prompt once)"
 
 
 def _pace(turns: Sequence[Result], found: Result) -> str:

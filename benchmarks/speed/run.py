@@ -122,7 +122,7 @@ def measure(
 
 
 def operations(load: Workload, rows: list[dict[str, Any]]) -> float:
-    """Count the operations of a training step that nobody can do without, a token."""
+    """Count the operations of a training step a token, where each row is computed by itself."""
     answers = sum(len(row.get("answer", ())) for row in rows) / max(1, report.tokens_in(load, rows))
     facts = find_model(MODEL).facts()
     return training_operations(facts, answers, all_weights=load.settings.get("method") == "full")

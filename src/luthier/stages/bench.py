@@ -44,7 +44,7 @@ class Speed:
 
     Attributes:
         work: Its name.
-        tokens_per_second: The median over steps; none of the tokens is padding.
+        tokens_per_second: Of those that are computed, the median over steps: what rows begin with in common counts once.
         operations_a_token: Of products with the weights, which all need; None where they are not the limit.
         planned: Whether plans reckon with a share of the limit before anything was measured.
         memory_bytes: Peak of the process.
@@ -134,12 +134,13 @@ def _tuning(method: str) -> Callable[[str, str, Listener], list[Speed]]:
                 began = time.monotonic()
                 step = train_step(engine, pieces)
                 if index:
-                    paces.append(step.tokens / (time.monotonic() - began))
-                    answers, tokens = answers + step.predictions, tokens + step.tokens
+                    computed = sum(piece.batch.tokens for piece in pieces)
+                    paces.append(computed / (time.monotonic() - began))
+                    answers, tokens = answers + step.predictions, tokens + computed
                 progress.advance()
         operations = training_operations(model.facts, answers / tokens, all_weights=method == "full")
         expected = estimate_training_bytes(model.facts, engine.trained, work.largest_micro_batch, model.precision)
-        note = f"steps of {_SEQUENCES} rows, {tokens / _STEPS:.0f} tokens"
+        note = f"steps of {_SEQUENCES} rows, {tokens / _STEPS:.0f} tokens computed"
         return [Speed(f"tuning, {method}", median(paces), operations, True, peak_memory_bytes(), expected, note)]
 
     return measure
@@ -179,7 +180,11 @@ def _examples() -> Sequence[Example]:
 def _table(measured: Sequence[Speed], gflops: float) -> Table:
     columns = [
         Column("", help="What was done"),
-        Column("tokens/s", "right", help="Median over steps; none of the tokens is padding"),
+        Column(
+            "tokens/s",
+            "right",
+            help="Of those computed, the median over steps: what rows begin with in common counts once",
+        ),
         Column("of the limit", "right", help="Of what the machine's matrix products allow"),
         Column("plans expect", "right", help="Tokens a second that plans reckon with before anything was measured"),
         Column("peak memory", "right", help="Of the process, the model's weights included"),

@@ -77,6 +77,18 @@ def test_memory_grows_by_what_a_layer_keeps_of_a_token(
     assert more - one == pytest.approx(1.6 * 3 * kept, abs=1)
 
 
+def test_memory_holds_the_logits_of_a_trained_output_layer(tiny: Callable[..., Any]) -> None:
+    model = tiny("llama")
+    facts, tokens = model.facts, 1_000_000
+    everything = dict(model.module.named_parameters())
+    but_one = {name: parameter for name, parameter in everything.items() if name != next(iter(everything))}
+    whole, part = (estimate_training_bytes(facts, trained, tokens, "fp32") for trained in (everything, but_one))
+    kept = whole - part - 12 * next(iter(everything.values())).numel()
+    assert kept == 2**25 * 4
+    few = (estimate_training_bytes(facts, trained, 100_000, "fp32") for trained in (everything, but_one))
+    assert next(few) - next(few) - (whole - part - kept) == 100_000 * facts.vocabulary * 4
+
+
 def test_memory_holds_the_cache_of_keys_and_values_where_that_is_the_most(
     tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
