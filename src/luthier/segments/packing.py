@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from luthier.segments.forest import Batch, join
+
 
 def pack_by_tokens(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     """Group items in their order into bins of at most `capacity` tokens (an item longer than that gets its own bin).
@@ -20,3 +22,9 @@ def pack_by_tokens(lengths: Sequence[int], capacity: int) -> list[list[int]]:
         bins[-1].append(index)
         used += length
     return bins
+
+
+def micro_batches(sequences: Sequence[Batch], capacity: int) -> list[Batch]:
+    """Join sequences, in their order, into batches of at most `capacity` tokens (or one sequence)."""
+    bins = pack_by_tokens([sequence.tokens for sequence in sequences], capacity)
+    return [join([sequences[i] for i in members]) for members in bins]

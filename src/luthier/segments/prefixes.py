@@ -14,7 +14,7 @@ import torch
 from luthier.segments.forest import Batch, Segment, Tokens
 
 LEAST_SHARED = 8
-"""Tokens; a shorter common beginning is not worth a segment of its own: one costs about as much as two tokens."""
+"""Tokens; a shorter common beginning is not worth a segment of its own."""
 
 
 def share_prefixes(
@@ -66,8 +66,7 @@ def share(batch: Batch, least: int = LEAST_SHARED) -> Batch:
     places = np.empty(batch.tokens, dtype=np.int64)
     laid = shared.starts()
     for path, end in zip(paths, ends, strict=True):
-        before, after = _along(batch, path, starts), _along(shared, shared.path(end), laid)
-        places[before] = after
+        places[_along(batch, path, starts)] = _along(shared, shared.path(end), laid)
     read_at = torch.from_numpy(places)[batch.targets.read_at]
     repeated = batch.repeated + batch.tokens - shared.tokens
     return replace(shared, targets=replace(batch.targets, read_at=read_at), repeated=repeated)

@@ -17,8 +17,8 @@ from luthier.core.files import sha256_text
 from luthier.core.protocols import Stateful
 from luthier.core.seeding import stream
 from luthier.models.readout_model import Objective, Work
-from luthier.segments import Batch, join, share
-from luthier.segments.packing import pack_by_tokens
+from luthier.segments import Batch, share
+from luthier.segments.packing import micro_batches
 
 
 class BatchConfig(Config):
@@ -157,17 +157,14 @@ class PackedSource:
 
     def work(self, sequences: Sequence[Batch]) -> list[Work]:
         """Pack sequences into micro-batches; what those of one begin with in common is computed once."""
-        return [Work(self._objective, share(batch), self._adapter) for batch in self._micro_batches(sequences)]
+        batches = micro_batches(sequences, self._config.micro_tokens)
+        return [Work(self._objective, share(batch), self._adapter) for batch in batches]
 
     def longest_piece(self) -> Work:
         """Return the largest micro-batch that a step of the longest sequences makes, if they share nothing."""
         longest = np.argsort(-self._sequences.lengths, kind="stable")[: self.batch_size]
-        batches = self._micro_batches([self._sequences[int(i)] for i in longest])
+        batches = micro_batches([self._sequences[int(i)] for i in longest], self._config.micro_tokens)
         return Work(self._objective, max(batches, key=lambda batch: batch.tokens), self._adapter)
-
-    def _micro_batches(self, sequences: Sequence[Batch]) -> list[Batch]:
-        bins = pack_by_tokens([s.tokens for s in sequences], self._config.micro_tokens)
-        return [join([sequences[i] for i in members]) for members in bins]
 
     @property
     def largest_micro_batch(self) -> int:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from luthier.models.readout_model import Objective, Work
-from luthier.segments import Batch, join, share
-from luthier.segments.packing import pack_by_tokens
+from luthier.segments import Batch, share
+from luthier.segments.packing import micro_batches
 from luthier.training.engine.contract import Engine
 from luthier.training.step import count_units, weighted_loss
 
@@ -35,8 +35,7 @@ def validation_work(
     objective: Objective, sequences: Sequence[Batch], micro_tokens: int, adapter: str | None = "default"
 ) -> list[Work]:
     """Return the pieces that sequences are validated in."""
-    bins = pack_by_tokens([s.tokens for s in sequences], micro_tokens)
-    return [Work(objective, share(join([sequences[i] for i in members])), adapter) for members in bins]
+    return [Work(objective, share(batch), adapter) for batch in micro_batches(sequences, micro_tokens)]
 
 
 @torch.no_grad()

@@ -11,8 +11,10 @@ import torch
 
 from luthier.core.errors import GuardError
 from luthier.core.seeding import stream
+from luthier.models.readout_model import LossOutput, Work
 from luthier.objectives.supervised import SupervisedFineTuning
 from luthier.segments import Batch, sequence_batch
+from luthier.training import speed
 from luthier.training.source import BatchConfig, PackedSource
 from luthier.training.validation import validation_work
 
@@ -92,6 +94,24 @@ def test_a_common_beginning_is_computed_once_and_counted_each_time() -> None:
     # Memory is tried as if nothing were shared: another step may share less.
     assert packed.longest_piece().batch.tokens == packed.largest_micro_batch == 124
     assert [piece.batch.tokens for piece in validation_work(SFT, rows, 2048)] == [34]
+
+
+def test_speed_counts_tokens_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Engine:
+        def __init__(self) -> None:
+            self.model = torch.nn.Linear(1, 1)
+
+        def forward(self, work: Work) -> LossOutput:
+            return LossOutput({"loss": self.model(torch.ones(1, 1)).sum()}, {})
+
+        def backward(self, loss: torch.Tensor, last: bool) -> None:
+            loss.backward()  # type: ignore[no-untyped-call]
+
+    weights = np.r_[np.zeros(30), 1.0].astype(np.float32)
+    rows = [sequence_batch(np.array([*range(30, 60), i]), weights) for i in range(4)]
+    clock = iter(range(0, 100, 2))
+    monkeypatch.setattr(speed.time, "monotonic", lambda: next(clock))
+    assert speed.tokens_per_second(Engine(), source(rows).first_pieces()) == 124 / 2  # type: ignore[arg-type]
 
 
 def test_the_cursor_goes_on_where_it_was() -> None:
