@@ -44,7 +44,7 @@ class Speed:
 
     Attributes:
         work: Its name.
-        tokens_per_second: Of those that are computed, the median over steps: what rows begin with in common counts once.
+        tokens_per_second: Of those computed (what rows begin with in common counts once), the median over steps.
         operations_a_token: Of products with the weights, which all need; None where they are not the limit.
         planned: Whether plans reckon with a share of the limit before anything was measured.
         memory_bytes: Peak of the process.
