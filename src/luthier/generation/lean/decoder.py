@@ -15,6 +15,7 @@ from torch import Tensor
 
 from luthier.generation.lean.packing import Product
 from luthier.models.arithmetic.low_rank import LowRankUpdate
+from luthier.models.arithmetic.rms_norm import normalise
 from luthier.models.attention import Attend, AttentionOptions
 
 
@@ -48,7 +49,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class RmsNorm:
-    """RMS normalisation; `shifted` (Gemma) multiplies by `1 + weight`, and rounds once, at the end."""
+    """RMS normalisation; `shifted` (Gemma) multiplies by `1 + weight`."""
 
     weight: Tensor
     epsilon: float
@@ -56,11 +57,9 @@ class RmsNorm:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Normalise the last dimension."""
-        if x.dtype == self.weight.dtype == torch.float32 and not self.shifted:
+        if x.dtype == self.weight.dtype == torch.float32 and not self.shifted:  # fewer calls
             return F.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
-        wide = x.float()
-        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.epsilon)
-        return (wide * (1.0 + self.weight.float())).to(x.dtype) if self.shifted else self.weight * wide.to(x.dtype)
+        return normalise(x, 1.0 + self.weight.float() if self.shifted else self.weight, self.epsilon, x.dtype)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from luthier.models.arithmetic.gated import ACTIVATIONS, Activation, gated_product
-from luthier.models.arithmetic.precision import in_fp32
+from luthier.models.arithmetic.precision import compute_dtype, in_fp32
 from luthier.models.arithmetic.rms_norm import rms_normalise
 from luthier.models.arithmetic.watching import is_watched
 
 _TOLERANCE = 2e-6
 """Relative to the largest number: rounding in another order."""
+_OWN_PRECISIONS = (torch.float32, torch.bfloat16)
+"""Of norms. In bf16 families round at different places; ours computes in fp32 and rounds what it gives, once: also the
+fp32 residual stream of trained weights, to the precision in which the products that read the norm compute."""
 
 
 class _OwnRmsNorm(nn.Module):
@@ -29,11 +32,11 @@ class _OwnRmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `[..., D]`."""
-        if not (x.dtype == self.weight.dtype == torch.float32):  # what is rounded when differs by family
+        if x.dtype != self.weight.dtype or x.dtype not in _OWN_PRECISIONS:
             ordinary: Tensor = super().forward(x)
             return ordinary
-        gain = self.weight + 1.0 if self._shifted else self.weight
-        return rms_normalise(x, gain, self._epsilon)
+        gain = self.weight.float() + 1.0 if self._shifted else self.weight
+        return rms_normalise(x, gain, self._epsilon, compute_dtype(x))
 
 
 class _OwnGatedFeedForward(nn.Module):
