@@ -76,10 +76,9 @@ def test_without_its_protection_a_flipped_bit_is_loaded(
     assert _flip(gathered, name).outcome == "refused"
     monkeypatch.setattr(module, protection, instead)
     target = next(target for target in targets(gathered) if target.name == name)
-    outcomes = set()
-    for seed in range(12):
-        outcomes.add(outcome_of(target, gathered, "bit flip", b"", random.Random(seed)).outcome)
-    assert outcomes - {"refused"}
+    # Most flips in JSON break its syntax, or the name of a field, and are refused all the same: five of six in answers.
+    flips = (outcome_of(target, gathered, "bit flip", b"", random.Random(seed)) for seed in range(100))
+    assert any(flip.outcome != "refused" for flip in flips)
 
 
 def test_a_flipped_note_of_the_best_checkpoint_does_not_delete_it(gathered: Path, tmp_path: Path) -> None:

@@ -318,7 +318,11 @@ def test_two_processes_that_resume_at_once(
 ) -> None:
     """Whichever comes first goes on; the other is refused, or comes when there is nothing left to do."""
     assert interrupted("update", 3, "SIGTERM", "tune", rows, "-m", model, "--run", "run", *TUNE).code == 130
-    command = [sys.executable, "-c", "from luthier.cli.main import main; main()", "resume", "run"]
+    # In the waves of `tune_whole`: what is computed together decides how it rounds, in bf16 enough to change an answer.
+    code = (
+        f"from luthier.evaluation import answering; answering.WAVE = {WAVE}; from luthier.cli.main import main; main()"
+    )
+    command = [sys.executable, "-c", code, "resume", "run"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     both = [
         subprocess.Popen(command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -111,12 +111,14 @@ def test_the_precision_of_decoding_is_same_or_fp16(taught: Path) -> None:
     text = refused("chat", taught, "--decode-precision", "int3", stdin="hello\n")
     assert "Decode precision 'int3' is unknown. Known: same, fp16." in text
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("LUTHIER_NO_BF16", raising=False)
         patch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
         text = refused("chat", taught, "--decode-precision", "fp16", stdin="hello\n")
         assert "here they compute in bf16 on cpu" in text
     if can_halve():
-        same = done("chat", taught, stdin="red invoice old 3\n").out
-        assert done("chat", taught, "--decode-precision", "fp16", stdin="red invoice old 3\n").out == same
+        asked = ("chat", taught, "--precision", "fp32")
+        same = done(*asked, stdin="red invoice old 3\n").out
+        assert done(*asked, "--decode-precision", "fp16", stdin="red invoice old 3\n").out == same
 
 
 def test_a_run_won_by_a_rival_without_a_model_has_nobody_to_chat_with(adapted: Path) -> None:

@@ -220,7 +220,7 @@ class AttachedLora:
         }
         if self._alone:
             self.set_active(True)
-            record["probe"] = probe(self._model)
+            record["probe"] = probe(self._model, exact=True)
         write_json(folder / ADAPTER_RECORD, record)
         self._check_saved(folder)
 
