@@ -106,6 +106,8 @@ def summary(name: str, found: Result) -> str:
     said = [table(header, lines), "", f"{len(own)} turns of {_amount(load, found)}."]
     if load.work == "supervised":
         said.append(_limits(found))
+    if load.agree == "scores":
+        said.append("Luthier scores in fp32 whatever the model's precision, as decisions hang on small differences.")
     return "\n".join(said)
 
 
