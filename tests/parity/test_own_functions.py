@@ -146,6 +146,8 @@ def test_trained_weights_are_cast_where_they_are_used(tmp_path: Path) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         _, ordinary = logits_and_gradients(model)
         _, found = logits_and_gradients(own)
+        # In the precision of the products that read it: each of them would cast and keep a copy of its own.
+        assert own.model.norm(torch.randn(2, own.config.hidden_size)).dtype == torch.bfloat16
     assert {gradient.dtype for gradient in found.values()} == {torch.float32}
 
     def error(gradients: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -96,6 +96,13 @@ def test_a_common_beginning_is_computed_once_and_counted_each_time() -> None:
     assert [piece.batch.tokens for piece in validation_work(SFT, rows, 2048)] == [34]
 
 
+@pytest.mark.parametrize(("alike", "computed"), [(7, 16), (8, 10)])
+def test_eight_common_tokens_are_computed_once(alike: int, computed: int) -> None:
+    weights = np.r_[np.zeros(alike), 1.0].astype(np.float32)
+    rows = [sequence_batch(np.array([*range(30, 30 + alike), i]), weights) for i in range(2)]
+    assert [piece.batch.tokens for piece in source(rows).work(rows)] == [computed]
+
+
 def test_speed_counts_tokens_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
     class Engine:
         def __init__(self) -> None:
