@@ -32,6 +32,16 @@ def test_every_kind_of_work_is_measured_and_set_beside_the_limit(model: Path) ->
     assert found["writing answers"]["limit_share"] is None
 
 
+def test_tokens_that_rows_share_count_once(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tokens() -> int:
+        (speed,) = done("bench", model, "--only", "lora", "--json").json["speeds"]
+        return int(speed["note"].split(", ")[1].split()[0])
+
+    shared = tokens()
+    monkeypatch.setattr("luthier.training.source.share", lambda batch: batch)
+    assert shared < tokens()
+
+
 def test_one_kind_alone_and_unknown_ones(model: Path) -> None:
     called = done("bench", model, "--only", "answers")
     assert "reading prompts" in called.out
