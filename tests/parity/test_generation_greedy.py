@@ -162,9 +162,7 @@ def test_a_saved_adapter_answers_alike_in_a_plain_script(
 )
 def test_sampling_filters_are_those_of_transformers(decoding: Decoding, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.Tensor] = []
-    monkeypatch.setattr(
-        sampling.torch, "multinomial", lambda p, count, generator: (seen.append(p), torch.tensor([0]))[1]
-    )
+    monkeypatch.setattr(sampling, "draw", lambda p, generator: (seen.append(p), 0)[1])
     logits = torch.randn(20, 50, generator=torch.Generator().manual_seed(0)) * 3
     for row in logits:
         sampling.next_token(row, decoding, None)

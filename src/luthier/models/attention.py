@@ -20,13 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from luthier.core.errors import GuardError
-from luthier.models import varlen
+from luthier.models import flash, varlen
 from luthier.segments import AttentionPlan
 
 ATTENTION_NAME = "luthier"
-
-_PRODUCTS_BELOW = 512
-"""On a CPU in bf16, two batched products beat the flash kernel (and by far its backward) up to about this many keys."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,7 @@ class Sight:
 
 
 class PackedAttention:
-    """Attention within the spans of a packed row.
+    """Attention within the spans of a packed row: in one call or one function where there is one, else span by span.
 
     The row is split once a layer, not sliced once a span: the gradient of a split is one concatenation, that of each
     slice a row of zeros.
@@ -151,12 +148,16 @@ class PackedAttention:
         self._sights = [Sight(positions[path[-1]][0], _along(positions, path)[0]) for path in self._paths]
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions) -> Tensor:
-        """Attend span by span, or in one call where a kernel can; see `Attend`."""
+        """See `Attend`."""
         self.calls += 1
         if varlen.takes(query, options):
             if self._one_call is None:
                 self._one_call = varlen.OneCall(self._lengths, self._paths, query.device)
             return self._one_call(query, key, value, options)
+        if flash.takes(query, value, options):
+            precision, window = flash.compute_precision(query), options.window
+            biases = [None if each.is_causal(window) else each.bias(window, precision) for each in self._sights]
+            return flash.attend_spans(query, key, value, self._lengths, self._paths, biases, options.scale)
         queries, keys, values = (each[0].split(self._lengths, dim=1) for each in (query, key, value))
         outputs = [
             attend_path(queries[path[-1]], _along(keys, path), _along(values, path), sight, options)
@@ -175,9 +176,6 @@ def attend_path(query: Tensor, key: Tensor, value: Tensor, sight: Sight, options
     window = options.window
     if options.softcap is not None or options.sinks is not None:
         return _written_out(query, key, value, sight.allowed(window), options)
-    short = query.dtype == torch.bfloat16 and query.device.type == "cpu" and key.shape[1] < _PRODUCTS_BELOW
-    if short and not options.dropout:
-        return _products(query, key, value, sight.bias(window, query.dtype), options.scale)
     plain = sight.is_causal(window)
     mask = None if plain else sight.bias(window, query.dtype)
     grouped = query.shape[0] != key.shape[0]
@@ -195,15 +193,6 @@ def attend_path(query: Tensor, key: Tensor, value: Tensor, sight: Sight, options
         scale=options.scale,
         enable_gqa=grouped,
     )[0]
-
-
-def _products(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float) -> Tensor:
-    """Two batched products, with the H/G query heads of a group stacked as rows so that keys are never repeated."""
-    heads, n, width = query.shape
-    groups = key.shape[0]
-    stacked = (query * scale).reshape(groups, heads // groups * n, width)
-    scores = torch.baddbmm(bias.repeat(heads // groups, 1)[None], stacked, key.transpose(1, 2))  # [G, H/G*n, m]
-    return torch.bmm(torch.softmax(scores, -1), value).view(heads, n, width)
 
 
 def _written_out(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor, options: AttentionOptions) -> Tensor:

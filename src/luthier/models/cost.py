@@ -14,7 +14,7 @@ import torch
 
 from luthier.models.device import memory_bytes, pick_device
 from luthier.models.facts import ModelFacts
-from luthier.models.readouts import CHUNK, KEPT_LOGITS
+from luthier.models.readouts import CHUNK, KEPT_LOGITS, trained_chunk
 
 _ADAM_BYTES = 16
 _PROCESS_BYTES = 600 * 2**20
@@ -56,9 +56,10 @@ def estimate_training_bytes(facts: ModelFacts, trained: Mapping[str, Any], micro
     own = facts.family in _MADE_AGAIN
     widths, inner = 6 if own and precision == "fp32" else 10, 2 if own else 4
     activations = micro_tokens * facts.layers * (widths * facts.width + inner * facts.feed_forward) * width
-    kept = min(KEPT_LOGITS, micro_tokens * facts.vocabulary) if numbers >= facts.parameters else 0
-    logits = (CHUNK * facts.vocabulary * 3 + kept) * 4
-    training = weights + int(activations * _TRANSIENT) + logits
+    logits = CHUNK * facts.vocabulary * 3
+    if numbers >= facts.parameters:  # the gradients of a chunk's logits and of the output weight, and the logits kept
+        logits = trained_chunk(facts.width) * facts.vocabulary * 2 + min(KEPT_LOGITS, micro_tokens * facts.vocabulary)
+    training = weights + int(activations * _TRANSIENT) + logits * 4
     return int(_PROCESS_BYTES + max(training, estimate_answering_bytes(facts, precision) - _PROCESS_BYTES))
 
 

@@ -105,7 +105,7 @@ def read_chunks(
     token: Tensor,
     output: OutputLayer,
     readouts: Sequence[Readout],
-    size: int = CHUNK,
+    size: int | None = None,
     contexts: Contexts = noop_context_fn,
 ) -> Mapping[str, Tensor]:
     """Compute readouts at all targets: `hidden [P, D]`, `token [P]` -> one `[P]` tensor a readout.
@@ -116,10 +116,11 @@ def read_chunks(
     what was selected in the forward (the output layer may carry an adapter).
     """
     if torch.is_grad_enabled() and hidden.requires_grad and output.frozen:
-        columns = _RowGradients.apply(hidden, token, output, readouts, size)
+        columns = _RowGradients.apply(hidden, token, output, readouts, size or CHUNK)
         return {readout.name: column for readout, column in zip(readouts, columns, strict=True)}
 
     kept = 0
+    size = size or (CHUNK if output.frozen else trained_chunk(hidden.shape[1]))
 
     def compute(part: Tensor, ids: Tensor) -> tuple[Tensor, ...]:
         nonlocal kept
@@ -138,6 +139,14 @@ def read_chunks(
     return {
         readout.name: torch.cat(columns) for readout, columns in zip(readouts, zip(*parts, strict=True), strict=True)
     }
+
+
+def trained_chunk(width: int) -> int:
+    """Return how many targets' logits are made at once where the output layer is trained: at least the model's width.
+
+    A chunk's logits then take as much as the gradient of the output weight, of which each chunk makes one to be added.
+    """
+    return max(CHUNK, width)
 
 
 class _RowGradients(Function):

@@ -9,7 +9,7 @@ import torch
 
 from luthier.core.types import Decoding
 from luthier.generation import sampling
-from luthier.generation.sampling import generator_for, next_token
+from luthier.generation.sampling import draw, generator_for, next_token
 
 # Probabilities .3 .5 .05 .15 at the ids 0 1 2 3.
 LOGITS = torch.tensor([math.log(p) for p in (0.3, 0.5, 0.05, 0.15)])
@@ -20,11 +20,11 @@ def probabilities(monkeypatch: pytest.MonkeyPatch) -> list[list[float]]:
     """The probabilities that tokens are drawn from."""
     seen: list[list[float]] = []
 
-    def multinomial(weights: torch.Tensor, count: int, generator: object) -> torch.Tensor:
+    def draw(weights: torch.Tensor, generator: object) -> int:
         seen.append(weights.tolist())
-        return torch.tensor([0])
+        return 0
 
-    monkeypatch.setattr(sampling.torch, "multinomial", multinomial)
+    monkeypatch.setattr(sampling, "draw", draw)
     return seen
 
 
@@ -65,6 +65,30 @@ def test_draws_follow_the_probabilities() -> None:
     drawn = [next_token(LOGITS, Decoding(temperature=1.0, top_k=2), generator) for _ in range(2000)]
     assert set(drawn) == {0, 1}
     assert abs(drawn.count(1) / 2000 - 0.625) < 0.04  # four standard deviations
+
+
+@pytest.mark.parametrize(
+    ("point", "wanted"), [(0.0, 1), (0.2499, 1), (0.25, 3), (0.7499, 3), (0.75, 4), (1.0 - 2.0**-53, 4)]
+)
+def test_what_is_drawn_stands_where_the_running_sum_passes_a_number(
+    point: float, wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has no probability is never drawn, wherever it stands."""
+    monkeypatch.setattr(sampling.torch, "rand", lambda *_, **__: torch.tensor(point, dtype=torch.float64))
+    assert draw(torch.tensor([0.0, 0.25, 0.0, 0.5, 0.25, 0.0]), None) == wanted
+
+
+def test_many_unlikely_tokens_keep_their_share() -> None:
+    """In single precision a running sum of 49,152 small numbers would lose some of them."""
+    probabilities = torch.cat([torch.tensor([0.5]), torch.full((50_000,), 0.5 / 50_000)])
+    generator = torch.Generator().manual_seed(0)
+    drawn = [draw(probabilities, generator) for _ in range(4000)]
+    assert abs(sum(index > 25_000 for index in drawn) / 4000 - 0.25) < 0.03  # four standard deviations
+
+
+def test_logits_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        next_token(torch.tensor([0.0, float("nan")]), Decoding(temperature=1.0), None)
 
 
 def test_each_request_has_a_stream_of_its_own() -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from luthier.core.errors import GuardError
-from luthier.models import attention, varlen
+from luthier.models import flash, varlen
 from luthier.models.attention import AttentionOptions, PackedAttention, luthier_attention
 from luthier.segments import AttentionPlan, Span
 
@@ -82,12 +82,53 @@ def test_every_token_sees_its_path_and_its_past(
     assert torch.allclose(found.double(), written_out(query, key, value, options), atol=tolerance)
 
 
-def test_in_bf16_both_kernels_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+def all_at_once(query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions) -> Tensor:
+    allowed = torch.tensor([[seen(i, j, options.window) for j in range(14)] for i in range(14)])
+    keys, values = (each.repeat_interleave(H // G, 1) for each in (key, value))
+    scores = (query @ keys.transpose(2, 3) * options.scale).masked_fill(~allowed, float("-inf"))
+    return (torch.softmax(scores, -1) @ values).transpose(1, 2)
+
+
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 3e-2)],
+    ids=["fp64", "fp32", "bf16"],
+)
+def test_gradients_are_those_of_attention_written_out(dtype: torch.dtype, tolerance: float, window: int | None) -> None:
+    """What several spans look at gets the gradients of all of them."""
+    options = AttentionOptions(0, 0.7, window=window)
+    given = [each.requires_grad_() for each in inputs(dtype)]
+    wide = [each.detach().double().requires_grad_() for each in given]
+    found = PackedAttention(AttentionPlan(SPANS, torch.tensor(POSITIONS)))(*given, options)
+    arriving = torch.randn(found.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    gradients = torch.autograd.grad(found, given, arriving.to(dtype))
+    wanted = torch.autograd.grad(all_at_once(*wide, options), wide, arriving.to(dtype).double())
+    for mine, theirs in zip(gradients, wanted, strict=True):
+        assert mine.dtype == dtype
+        assert torch.allclose(mine.double(), theirs, rtol=tolerance, atol=tolerance * float(theirs.abs().max()))
+
+
+def test_in_bf16_attention_is_computed_in_fp32_and_rounded_once() -> None:
     query, key, value = inputs(torch.bfloat16)
     attend = PackedAttention(AttentionPlan(SPANS, torch.tensor(POSITIONS)))
-    products = attend(query, key, value, AttentionOptions(0, 0.5, window=3))
-    monkeypatch.setattr(attention, "_PRODUCTS_BELOW", 0)
-    assert torch.allclose(products, attend(query, key, value, AttentionOptions(0, 0.5, window=3)), atol=2e-2)
+    options = AttentionOptions(0, 0.5, window=3)
+    assert torch.equal(
+        attend(query, key, value, options),
+        attend(query.float(), key.float(), value.float(), options).bfloat16(),
+    )
+    without = attend(query, key, value, options)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(attend(query, key, value, options), without)
+
+
+def test_span_by_span_gives_what_one_function_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A torch without the kernel's own calls goes span by span."""
+    given = inputs()
+    attend = PackedAttention(AttentionPlan(SPANS, torch.tensor(POSITIONS)))
+    whole = attend(*given, AttentionOptions(0, 0.5))
+    monkeypatch.setattr(flash, "_BACKWARD", None)
+    assert torch.allclose(whole, attend(*given, AttentionOptions(0, 0.5)), atol=1e-6)
 
 
 def test_a_call_without_a_plan_is_stopped() -> None:

@@ -93,8 +93,8 @@ def test_gradients_made_at_once_are_those_of_the_recomputation(readouts: Any, mo
 class Counting(nn.Linear):
     """A trained output layer that notes how many rows it was given."""
 
-    def __init__(self) -> None:
-        super().__init__(4, 9)
+    def __init__(self, width: int = 4) -> None:
+        super().__init__(width, 9)
         self.rows: list[int] = []
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -112,6 +112,19 @@ def test_logits_are_kept_up_to_a_bound_and_made_again_beyond_it(
     assert linear.rows == [4, 4, 4, 3]
     read["logps"].sum().backward()
     assert sorted(linear.rows[4:]) == again
+
+
+@pytest.mark.parametrize(
+    ("width", "trained", "rows"), [(4, True, [256, 44]), (280, True, [280, 20]), (280, False, [256, 44])]
+)
+def test_a_trained_output_layer_is_read_in_chunks_as_long_as_the_model_is_wide(
+    width: int, trained: bool, rows: list[int]
+) -> None:
+    linear = Counting(width)
+    linear.requires_grad_(trained)
+    hidden = torch.ones(300, width, requires_grad=True)
+    read_chunks(hidden, torch.zeros(300, dtype=torch.long), OutputLayer(linear), (TokenLogps(),))
+    assert linear.rows == rows
 
 
 def test_the_gradient_of_a_log_probability_is_that_of_autograd() -> None:
@@ -206,11 +219,11 @@ def test_attention_is_tried_in_the_precision_that_it_computes_in(
     """Its values come out with the wrong sign in bf16 only."""
     from luthier.models import attention
 
-    def in_bf16(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, factor: float) -> Tensor:
-        return honest(query, key, value * scale, bias, factor)
+    def in_bf16(query: Tensor, key: Tensor, value: Tensor, *rest: Any) -> Tensor:
+        return honest(query, key, value * scale if value.dtype == torch.bfloat16 else value, *rest)
 
-    honest = attention._products
-    monkeypatch.setattr(attention, "_products", in_bf16)
+    honest = attention.flash.attend_spans
+    monkeypatch.setattr(attention.flash, "attend_spans", in_bf16)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
     assert tiny("llama", precision="bf16").packs == (scale == 1.0)
     assert tiny("llama", precision="fp32").packs
