@@ -52,7 +52,7 @@ def estimate_training_bytes(facts: ModelFacts, trained: Mapping[str, Any], micro
     weights = frozen * width + numbers * _ADAM_BYTES
     # Kept a token and layer by plain autograd: about ten widths (norms, projections, residuals) and four of the
     # feed-forward (gate, up, activation, product). What norms and gated products give is made again instead; in bf16
-    # attention keeps the probabilities of short sequences in place of what norms give.
+    # what attention and norms compute in fp32 is held beside it.
     own = facts.family in _MADE_AGAIN
     widths, inner = 6 if own and precision == "fp32" else 10, 2 if own else 4
     activations = micro_tokens * facts.layers * (widths * facts.width + inner * facts.feed_forward) * width

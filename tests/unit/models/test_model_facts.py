@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -84,9 +85,20 @@ def test_memory_holds_the_logits_of_a_trained_output_layer(tiny: Callable[..., A
     but_one = {name: parameter for name, parameter in everything.items() if name != next(iter(everything))}
     whole, part = (estimate_training_bytes(facts, trained, tokens, "fp32") for trained in (everything, but_one))
     kept = whole - part - 12 * next(iter(everything.values())).numel()
-    assert kept == 2**25 * 4
+    chunk = 256 * facts.vocabulary * 4  # a frozen layer's own, which are among those kept of a trained one
+    assert kept == 2**25 * 4 - chunk
     few = (estimate_training_bytes(facts, trained, 100_000, "fp32") for trained in (everything, but_one))
-    assert next(few) - next(few) - (whole - part - kept) == 100_000 * facts.vocabulary * 4
+    assert next(few) - next(few) - (whole - part - kept) == 100_000 * facts.vocabulary * 4 - chunk
+
+
+def test_memory_of_a_trained_output_layer_grows_with_the_width_of_the_model(tiny: Callable[..., Any]) -> None:
+    facts = tiny("llama").facts
+    everything = {"weights": torch.empty(10**9, device="meta")}
+    narrow, wide = (
+        estimate_training_bytes(replace(facts, width=width), everything, 1_000_000, "fp32") for width in (256, 356)
+    )
+    layers = int(1.6 * 1_000_000 * 3 * 6 * 100 * 4)
+    assert wide - narrow == pytest.approx(2 * 100 * facts.vocabulary * 4 + layers, abs=2)
 
 
 def test_memory_holds_the_cache_of_keys_and_values_where_that_is_the_most(
