@@ -129,8 +129,8 @@ def test_13_a_leak_between_packed_sequences_is_found_at_load(model: Path, monkey
     honest = load_model(find_model(str(model)), precision="fp32")
     assert honest.packs
 
-    def leaking(pieces: Any, path: Any) -> Any:
-        return torch.cat(pieces[: path[-1] + 1], dim=1)
+    def leaking(pieces: Any, path: Any, dim: int) -> Any:
+        return torch.cat(pieces[: path[-1] + 1], dim)
 
     class SeesAll(attention.Sight):
         def is_causal(self, window: int | None) -> bool:
@@ -139,7 +139,7 @@ def test_13_a_leak_between_packed_sequences_is_found_at_load(model: Path, monkey
         def _allowed(self, window: int | None) -> torch.Tensor:
             return torch.ones(len(self._queries), len(self._keys)).bool()
 
-    monkeypatch.setattr(attention, "_along", leaking)
+    monkeypatch.setattr(attention.flash, "along", leaking)
     monkeypatch.setattr(attention, "Sight", SeesAll)
     found = load_model(find_model(str(model)), precision="fp32")
     assert not found.packs

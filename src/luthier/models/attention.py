@@ -145,7 +145,7 @@ class PackedAttention:
         self._paths = [[place[part] for part in (*span.ancestors, span.query)] for span in plan.spans]
         self._one_call: varlen.OneCall | None = None
         positions = plan.positions[None].split(self._lengths, dim=1)
-        self._sights = [Sight(positions[path[-1]][0], _along(positions, path)[0]) for path in self._paths]
+        self._sights = [Sight(positions[path[-1]][0], flash.along(positions, path, 1)[0]) for path in self._paths]
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions) -> Tensor:
         """See `Attend`."""
@@ -160,15 +160,10 @@ class PackedAttention:
             return flash.attend_spans(query, key, value, self._lengths, self._paths, biases, options.scale)
         queries, keys, values = (each[0].split(self._lengths, dim=1) for each in (query, key, value))
         outputs = [
-            attend_path(queries[path[-1]], _along(keys, path), _along(values, path), sight, options)
+            attend_path(queries[path[-1]], flash.along(keys, path, 1), flash.along(values, path, 1), sight, options)
             for path, sight in zip(self._paths, self._sights, strict=True)
         ]
         return torch.cat(outputs, dim=1).transpose(0, 1)[None]  # [1, T, H, K]
-
-
-def _along(pieces: Sequence[Tensor], path: Sequence[int]) -> Tensor:
-    """Concatenate some pieces along dimension 1."""
-    return pieces[path[0]] if len(path) == 1 else torch.cat([pieces[index] for index in path], dim=1)
 
 
 def attend_path(query: Tensor, key: Tensor, value: Tensor, sight: Sight, options: AttentionOptions) -> Tensor:

@@ -62,6 +62,11 @@ def attend_spans(
     return found
 
 
+def along(pieces: Sequence[Tensor], path: Sequence[int], dim: int) -> Tensor:
+    """Concatenate the pieces of a row that stand along a path."""
+    return pieces[path[0]] if len(path) == 1 else torch.cat([pieces[index] for index in path], dim)
+
+
 def compute_precision(x: Tensor) -> torch.dtype:
     """Return the precision in which attention to x is computed."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
@@ -85,7 +90,7 @@ class _FlashOverSpans(Function):
         queries, keys, values = (_pieces(each, lengths) for each in (query, key, value))
         outputs, masses = [], []
         for path, bias in zip(paths, biases, strict=True):
-            kept = queries[path[-1]], _along(keys, path), _along(values, path)
+            kept = queries[path[-1]], along(keys, path, 2), along(values, path, 2)
             output, mass = _FORWARD(*kept, 0.0, bias is None, attn_mask=bias, scale=scale)
             outputs.append(output.transpose(1, 2))
             masses.append(mass.transpose(1, 2))
@@ -103,7 +108,7 @@ class _FlashOverSpans(Function):
         of_key, of_value = list(of_query), list(of_query)
         for path, bias in zip(ctx.paths, ctx.biases, strict=True):
             own = path[-1]
-            kept = queries[own], _along(keys, path), _along(values, path)
+            kept = queries[own], along(keys, path, 2), along(values, path, 2)
             of_kept = _BACKWARD(
                 gradients[own], *kept, outputs[own], sums[own], 0.0, bias is None, attn_mask=bias, scale=ctx.scale
             )
@@ -118,11 +123,6 @@ class _FlashOverSpans(Function):
 def _pieces(row: Tensor, lengths: Sequence[int]) -> tuple[Tensor, ...]:
     """Split `[1, heads, T, K]` into spans, in the precision of the computation."""
     return row.to(compute_precision(row)).split(lengths, 2)
-
-
-def _along(pieces: Sequence[Tensor], path: Sequence[int]) -> Tensor:
-    """Concatenate some pieces along the row."""
-    return pieces[path[0]] if len(path) == 1 else torch.cat([pieces[index] for index in path], 2)
 
 
 def _joined(pieces: Sequence[Tensor | None], precision: torch.dtype) -> Tensor:
