@@ -113,8 +113,8 @@ class _FlashOverSpans(Function):
                 gradients[own], *kept, outputs[own], sums[own], 0.0, bias is None, attn_mask=bias, scale=ctx.scale
             )
             of_query[own] = of_kept[0]
-            for found, along in zip((of_key, of_value), of_kept[1:], strict=True):
-                for index, piece in zip(path, along.split([ctx.lengths[i] for i in path], 2), strict=True):
+            for found, of_path in zip((of_key, of_value), of_kept[1:], strict=True):
+                for index, piece in zip(path, of_path.split([ctx.lengths[i] for i in path], 2), strict=True):
                     before = found[index]
                     found[index] = piece if before is None else before + piece
         return *(_joined(each, query.dtype) for each in (of_query, of_key, of_value)), None, None, None, None
