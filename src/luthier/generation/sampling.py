@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from luthier.core.errors import GuardError
 from luthier.core.types import Decoding
 
 
@@ -33,11 +34,14 @@ def draw(probabilities: Tensor, generator: torch.Generator | None) -> int:
     `torch.multinomial` draws one for each index, which took a fifth of sampling from 49,152 tokens.
 
     Raises:
-        ValueError: if they are not finite.
+        GuardError: if they are not finite.
     """
     passed = probabilities.cumsum(-1, dtype=torch.float64)
     if not torch.isfinite(passed[-1]):
-        raise ValueError("The model's logits are not finite: there is nothing to draw a token from.")
+        raise GuardError(
+            "The model's logits are not finite: there is nothing to draw a token from. Its weights are damaged, or too "
+            "large for this precision; try --precision fp32."
+        )
     point = torch.rand((), dtype=torch.float64, generator=generator) * passed[-1]
     return int(torch.searchsorted(passed, point, right=True))  # right: past whatever has probability zero
 

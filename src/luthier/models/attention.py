@@ -157,7 +157,7 @@ class PackedAttention:
         if flash.takes(query, value, options):
             precision, window = flash.compute_precision(query), options.window
             biases = [None if each.is_causal(window) else each.bias(window, precision) for each in self._sights]
-            return flash.attend_spans(query, key, value, self._lengths, self._paths, biases, options.scale)
+            return flash.attend_spans(query, key, value, flash.Spans(self._lengths, self._paths, biases), options.scale)
         queries, keys, values = (each[0].split(self._lengths, dim=1) for each in (query, key, value))
         outputs = [
             attend_path(queries[path[-1]], flash.along(keys, path, 1), flash.along(values, path, 1), sight, options)

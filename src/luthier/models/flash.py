@@ -14,7 +14,7 @@ m keys of one span.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,25 +40,29 @@ def takes(query: Tensor, value: Tensor, options: AttentionOptions) -> bool:
     )
 
 
-def attend_spans(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    lengths: Sequence[int],
-    paths: Sequence[Sequence[int]],
-    biases: Sequence[Tensor | None],
-    scale: float,
-) -> Tensor:
-    """Map `[1, H, T, K]` queries and `[1, G, T, K]` keys and values to `[1, T, H, K]`.
+class Spans(NamedTuple):
+    """The spans of a row.
+
+    Attributes:
+        lengths: In the order of the row.
+        paths: For each span, the spans that it sees, itself last.
+        biases: For each span, what is added to its scores, `[n, m]`; None where each query sees all keys up to its own.
+    """
+
+    lengths: Sequence[int]
+    paths: Sequence[Sequence[int]]
+    biases: Sequence[Tensor | None]
+
+
+def attend_spans(query: Tensor, key: Tensor, value: Tensor, spans: Spans, scale: float) -> Tensor:
+    """Map `[1, H, T, K]` queries and `[1, G, T, K]` keys and values to `[1, T, H, K]`, in their precision.
 
     Args:
         query, key, value: In any precision.
-        lengths: Of the spans, in the order of the row.
-        paths: For each span, the spans that it sees, itself last.
-        biases: For each span, what is added to its scores, `[n, m]`; None where each query sees all keys up to its own.
+        spans: Who sees whom.
         scale: Factor on the products of queries and keys.
     """
-    found: Tensor = _FlashOverSpans.apply(query, key, value, lengths, paths, biases, scale)
+    found: Tensor = _FlashOverSpans.apply(query, key, value, spans, scale)
     return found
 
 
@@ -76,20 +80,11 @@ class _FlashOverSpans(Function):
     """See `attend_spans`."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        lengths: Sequence[int],
-        paths: Sequence[Sequence[int]],
-        biases: Sequence[Tensor | None],
-        scale: float,
-    ) -> Tensor:
-        ctx.lengths, ctx.paths, ctx.biases, ctx.scale = lengths, paths, biases, scale
-        queries, keys, values = (_pieces(each, lengths) for each in (query, key, value))
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, spans: Spans, scale: float) -> Tensor:
+        ctx.spans, ctx.scale = spans, scale
+        queries, keys, values = (_pieces(each, spans.lengths) for each in (query, key, value))
         outputs, masses = [], []
-        for path, bias in zip(paths, biases, strict=True):
+        for path, bias in zip(spans.paths, spans.biases, strict=True):
             kept = queries[path[-1]], along(keys, path, 2), along(values, path, 2)
             output, mass = _FORWARD(*kept, 0.0, bias is None, attn_mask=bias, scale=scale)
             outputs.append(output.transpose(1, 2))
@@ -101,12 +96,13 @@ class _FlashOverSpans(Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, row, masses = ctx.saved_tensors
-        queries, keys, values = (_pieces(each, ctx.lengths) for each in (query, key, value))
-        outputs, gradients = (_pieces(each.transpose(1, 2), ctx.lengths) for each in (row, gradient))
-        sums = masses.transpose(1, 2).split(ctx.lengths, 2)
-        of_query: list[Tensor | None] = [None] * len(ctx.lengths)
+        lengths, paths, biases = ctx.spans
+        queries, keys, values = (_pieces(each, lengths) for each in (query, key, value))
+        outputs, gradients = (_pieces(each.transpose(1, 2), lengths) for each in (row, gradient))
+        sums = masses.transpose(1, 2).split(lengths, 2)
+        of_query: list[Tensor | None] = [None] * len(lengths)
         of_key, of_value = list(of_query), list(of_query)
-        for path, bias in zip(ctx.paths, ctx.biases, strict=True):
+        for path, bias in zip(paths, biases, strict=True):
             own = path[-1]
             kept = queries[own], along(keys, path, 2), along(values, path, 2)
             of_kept = _BACKWARD(
@@ -114,10 +110,10 @@ class _FlashOverSpans(Function):
             )
             of_query[own] = of_kept[0]
             for found, of_path in zip((of_key, of_value), of_kept[1:], strict=True):
-                for index, piece in zip(path, of_path.split([ctx.lengths[i] for i in path], 2), strict=True):
+                for index, piece in zip(path, of_path.split([lengths[i] for i in path], 2), strict=True):
                     before = found[index]
                     found[index] = piece if before is None else before + piece
-        return *(_joined(each, query.dtype) for each in (of_query, of_key, of_value)), None, None, None, None
+        return *(_joined(each, query.dtype) for each in (of_query, of_key, of_value)), None, None
 
 
 def _pieces(row: Tensor, lengths: Sequence[int]) -> tuple[Tensor, ...]:
