@@ -132,6 +132,14 @@ def test_span_by_span_gives_what_one_function_gives(monkeypatch: pytest.MonkeyPa
     assert torch.allclose(whole, attend(*given, AttentionOptions(0, 0.5)), atol=1e-6)
 
 
+def test_attention_weights_are_dropped_where_that_is_asked_for() -> None:
+    """The kernel of a whole row drops nothing: such a row goes span by span."""
+    given = inputs()
+    attend = PackedAttention(AttentionPlan(SPANS, torch.tensor(POSITIONS)))
+    whole, dropped = (attend(*given, AttentionOptions(0, 0.5, dropout=share)) for share in (0.0, 0.5))
+    assert not torch.allclose(whole, dropped, atol=0.1)
+
+
 def test_a_call_without_a_plan_is_stopped() -> None:
     with pytest.raises(GuardError, match="without a plan of who sees whom"):
         luthier_attention(torch.nn.Identity(), *inputs(), attention_mask=None)
