@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from luthier.models.arithmetic.gated import ACTIVATIONS, GatedProduct
+from luthier.models.arithmetic.gated import ACTIVATIONS, Activation, gated_product
 from luthier.models.arithmetic.linear import OwnLinear, use_own_linears
 from luthier.models.arithmetic.low_rank import LowRankUpdate, low_rank_linear
 from luthier.models.arithmetic.modules import use_own_functions
@@ -97,8 +97,8 @@ def test_functions_have_the_derivatives_of_their_formulas() -> None:
     torch.testing.assert_close(RmsNormalise.apply(x, gain, 0.1, x.dtype), written)
     gate, up = (torch.randn(2, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
     for activation in ACTIVATIONS:
-        assert torch.autograd.gradcheck(lambda g, u, a=activation: GatedProduct.apply(g, u, a), (gate, up))
-        torch.testing.assert_close(GatedProduct.apply(gate, up, activation), activation.forward(gate) * up)
+        assert torch.autograd.gradcheck(lambda g, u, a=activation: gated_product(g, u, a), (gate, up))
+        torch.testing.assert_close(gated_product(gate, up, activation), activation.forward(gate) * up)
 
 
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
@@ -219,6 +219,51 @@ def test_an_origin_makes_once_for_all_its_keepers_and_lets_go() -> None:
     for asked, expected in ((1, 1), (2, 1), (3, 2)):
         assert origin.again([part]).shape == (3, 2)
         assert (asked, len(made)) == (asked, expected)
+
+
+def test_an_activation_is_made_once_in_a_backward_and_let_go() -> None:
+    torch.manual_seed(0)
+    gate, up = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4, requires_grad=True)
+    made: list[weakref.ref[torch.Tensor]] = []
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        activated = F.silu(x)
+        made.append(weakref.ref(activated))
+        return activated
+
+    down = OwnLinear(4, 2)
+    total = down(gated_product(gate, up, Activation(forward, ACTIVATIONS[0].backward))).square().sum()
+    plain = down(F.silu(gate) * up).square().sum()
+    wanted = torch.autograd.grad(plain, (gate, up, down.weight))
+    for times in (2, 3):
+        found = torch.autograd.grad(total, (gate, up, down.weight), retain_graph=True)
+        assert len(made) == times
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+        del found
+        assert made[-1]() is None
+
+
+def test_a_trained_weight_is_not_kept_a_second_time_in_the_precision_of_products() -> None:
+    layer = OwnLinear(4, 2)
+    kept: list[torch.Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
+        layer(torch.ones(3, 4, dtype=torch.bfloat16))
+    assert [(x.dtype, x.shape) for x in kept] == [(torch.float32, (2, 4)), (torch.bfloat16, (3, 4))]
+
+
+def test_the_second_gradient_of_a_tied_weight_is_added_in_place() -> None:
+    """Else a step of full tuning takes a third tensor as large as the vocabulary."""
+    layer = OwnLinear(4, 6, bias=False)
+    ids = torch.tensor([1, 5])
+
+    def step() -> None:
+        layer(F.embedding(ids, layer.weight).tanh()).square().sum().backward()
+
+    with torch.profiler.profile(record_shapes=True) as profile:
+        step()
+    added = [event.name for event in profile.events() if event.name.startswith("aten::add")]
+    assert any(name == "aten::add_" for name in added)
+    assert "aten::add" not in added
 
 
 def test_what_a_layer_keeps_is_given_up_where_it_is_recomputed(tmp_path: Path) -> None:

@@ -30,7 +30,16 @@ class OutputLayer:
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Map hidden states `[C, D]` to logits `[C, V]` in fp32 (float64 stays float64)."""
-        return finish_logits(self.linear(hidden), self.scale, self.softcap)
+        return self.finish(self.linear(hidden))
+
+    def finish(self, product: Tensor) -> Tensor:
+        """Map what the product gives to logits in fp32 (float64 stays float64)."""
+        return finish_logits(product, self.scale, self.softcap)
+
+    @property
+    def widens_only(self) -> bool:
+        """Whether logits are what the product gives, but for their precision."""
+        return self.scale == 1.0 and self.softcap is None
 
     @property
     def frozen(self) -> bool:
@@ -51,7 +60,12 @@ class OutputLayer:
 
 def finish_logits(logits: Tensor, scale: float, softcap: float | None) -> Tensor:
     """Scale and cap raw logits, in fp32 or better."""
-    logits = logits if logits.dtype == torch.float64 else logits.float()
+    logits = widen(logits)
     if scale != 1.0:
         logits = logits * scale
     return logits if softcap is None else torch.tanh(logits / softcap) * softcap
+
+
+def widen(logits: Tensor) -> Tensor:
+    """Return logits in fp32; float64 stays float64."""
+    return logits if logits.dtype == torch.float64 else logits.float()

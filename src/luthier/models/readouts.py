@@ -19,26 +19,41 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint, noop_context_fn
 
-from luthier.models.output_layer import OutputLayer
+from luthier.models.output_layer import OutputLayer, widen
 
 CHUNK = 256
 """Targets whose logits are made at once. Larger chunks are not faster on a CPU; the loss does not depend on it."""
 KEPT_LOGITS = 2**25
-"""Logits that the backward of a trained output layer finds again (128 MiB); those of further chunks are recomputed."""
+"""Logits that the backward of a trained output layer finds again (128 MiB in fp32); further ones are recomputed."""
+_PIECE = 2**21
+"""Logits of a chunk that are widened at once on a CPU: few enough for its caches, and no fresh pages each time."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some targets, with their hidden states `[C, D]` and (made when first read) logits `[C, V]` in fp32."""
+    """Some targets, with their hidden states `[C, D]` and (made when first read) logits `[C, V]`.
+
+    If `hidden` already holds the logits (the ordinary forward), they are passed through.
+    """
 
     hidden: Tensor
     token: Tensor
     output: OutputLayer
 
     @cached_property
+    def product(self) -> Tensor:
+        """What the output layer's product gives, in its precision: logits before scale, cap and widening."""
+        return self.output.linear(self.hidden)
+
+    @cached_property
     def logits(self) -> Tensor:
-        """Logits `[C, V]`; if `hidden` already holds them (the ordinary forward), they are passed through."""
-        return self.output(self.hidden)
+        """Logits in fp32 (float64 stays float64)."""
+        return self.output.finish(self.product)
+
+    @property
+    def unfinished(self) -> Tensor:
+        """The product where widening is all that is left to do, else the logits."""
+        return self.product if self.output.widens_only else self.logits
 
 
 class Readout(Protocol):
@@ -64,25 +79,41 @@ class TokenLogps:
 
     def chunk(self, chunk: Chunk) -> Tensor:
         """See `Readout`."""
-        found: Tensor = _LogProbability.apply(chunk.logits, chunk.token)
+        found: Tensor = _LogProbability.apply(chunk.unfinished, chunk.token)
         return found
 
 
 class _LogProbability(Function):
-    """`logits[token] - logsumexp(logits)`; its backward makes one `[C, V]` tensor, where autograd makes four."""
+    """`logits[token] - logsumexp(logits)` in fp32, of logits in any precision, and its gradient in theirs.
+
+    Beside logits and gradient no `[C, V]` tensor is made, where autograd makes four.
+    """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, token: Tensor) -> Tensor:
-        normaliser = torch.logsumexp(logits, dim=-1)
-        ctx.save_for_backward(logits, normaliser, token)
-        return logits.gather(1, token[:, None])[:, 0] - normaliser
+        found, normalisers = [], []
+        for piece, ids in zip(_pieces(logits), _pieces(token, logits), strict=True):
+            wide = widen(piece)
+            normalisers.append(torch.logsumexp(wide, dim=-1))
+            found.append(wide.gather(1, ids[:, None])[:, 0] - normalisers[-1])
+        ctx.save_for_backward(logits, torch.cat(normalisers), token)
+        return torch.cat(found)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        logits, normaliser, token = ctx.saved_tensors
-        of_logits = (logits - normaliser[:, None]).exp_().mul_(-gradient[:, None])
-        of_logits[torch.arange(len(token), device=token.device), token] += gradient
+        logits, *columns = ctx.saved_tensors
+        of_logits = torch.empty_like(logits)
+        pieces = _pieces(logits), _pieces(of_logits), *(_pieces(column, logits) for column in (*columns, gradient))
+        for piece, of_piece, normaliser, ids, of_found in zip(*pieces, strict=True):
+            share = (widen(piece) - normaliser[:, None]).exp_().mul_(-of_found[:, None])
+            of_piece.copy_(share.scatter_add_(1, ids[:, None], of_found[:, None]))
         return of_logits, None
+
+
+def _pieces(column: Tensor, logits: Tensor | None = None) -> tuple[Tensor, ...]:
+    """Split targets `[C, ...]` into pieces that are computed at once; one column as the logits `[C, V]` are split."""
+    logits = column if logits is None else logits
+    return column.split(max(1, _PIECE // logits.shape[1]) if logits.device.type == "cpu" else max(1, len(column)))
 
 
 class NextTokenHits:
@@ -93,7 +124,7 @@ class NextTokenHits:
 
     def chunk(self, chunk: Chunk) -> Tensor:
         """See `Readout`."""
-        return (chunk.logits.detach().argmax(-1) == chunk.token).float()
+        return (chunk.unfinished.detach().argmax(-1) == chunk.token).float()
 
 
 Contexts = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
@@ -126,7 +157,7 @@ def read_chunks(
         nonlocal kept
         chunk = Chunk(part, ids, output)
         columns = tuple(readout.chunk(chunk) for readout in readouts)
-        kept += chunk.logits.numel()
+        kept += chunk.product.numel()
         return columns
 
     parts = []

@@ -137,6 +137,44 @@ def test_the_gradient_of_a_log_probability_is_that_of_autograd() -> None:
     torch.testing.assert_close(own, wanted, rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.parametrize("options", [{}, {"scale": 0.5}, {"softcap": 3.0}])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_logits_read_a_few_at_a_time_are_those_read_at_once(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], precision: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    linear = nn.Linear(4, 37).to(precision).requires_grad_(True)
+    hidden = torch.randn(7, 4).to(precision).requires_grad_(True)
+    token = torch.tensor([0, 36, 5, 5, 1, 9, 30])
+    weights = torch.linspace(-1, 2, 7)
+    found = []
+    for piece in (2**21, 80, 1):
+        monkeypatch.setattr(readouts_module, "_PIECE", piece)
+        logps = read_chunks(hidden, token, OutputLayer(linear, **options), (TokenLogps(),))["logps"]
+        found.append((logps, *torch.autograd.grad((logps * weights).sum(), (hidden, linear.weight))))
+    logits = finish_logits(linear(hidden), options.get("scale", 1.0), options.get("softcap"))
+    plain = torch.log_softmax(logits, -1)[torch.arange(7), token]
+    wanted = (plain, *torch.autograd.grad((plain * weights).sum(), (hidden, linear.weight)))
+    for one in found:
+        for mine, at_once, written in zip(one, found[0], wanted, strict=True):
+            assert torch.equal(mine, at_once)
+            apart = 1e-5 if precision == torch.float32 else 2**-7
+            torch.testing.assert_close(mine, written, rtol=0, atol=apart * float(written.abs().max()))
+
+
+def test_logits_are_kept_in_the_precision_of_the_product() -> None:
+    linear = nn.Linear(4, 37).bfloat16()
+    kept: list[torch.Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
+        read_chunks(
+            torch.ones(7, 4, dtype=torch.bfloat16),
+            torch.zeros(7, dtype=torch.long),
+            OutputLayer(linear),
+            (TokenLogps(), NextTokenHits()),
+        )
+    assert [x.dtype for x in kept if x.shape == (7, 37)] == [torch.bfloat16]
+
+
 def test_a_scale_and_a_soft_cap_by_hand() -> None:
     logits = torch.tensor([[1.0, -2.0]])
     assert finish_logits(logits, 0.5, None).tolist() == [[0.5, -1.0]]
