@@ -223,7 +223,7 @@ def test_an_origin_makes_once_for_all_its_keepers_and_lets_go() -> None:
 
 def test_an_activation_is_made_once_in_a_backward_and_let_go() -> None:
     torch.manual_seed(0)
-    gate, up = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4, requires_grad=True)
+    gate, up = (torch.randn(3, 4, dtype=torch.float64, requires_grad=True) for _ in range(2))
     made: list[weakref.ref[torch.Tensor]] = []
 
     def forward(x: torch.Tensor) -> torch.Tensor:
@@ -231,14 +231,14 @@ def test_an_activation_is_made_once_in_a_backward_and_let_go() -> None:
         made.append(weakref.ref(activated))
         return activated
 
-    down = OwnLinear(4, 2)
+    down = OwnLinear(4, 2, dtype=torch.float64)
     total = down(gated_product(gate, up, Activation(forward, ACTIVATIONS[0].backward))).square().sum()
     plain = down(F.silu(gate) * up).square().sum()
     wanted = torch.autograd.grad(plain, (gate, up, down.weight))
     for times in (2, 3):
         found = torch.autograd.grad(total, (gate, up, down.weight), retain_graph=True)
         assert len(made) == times
-        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-14)
         del found
         assert made[-1]() is None
 

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from luthier.models.arithmetic.precision import widen
+
 _DIVIDING_FAMILIES = ("granite",)
 
 
@@ -64,8 +66,3 @@ def finish_logits(logits: Tensor, scale: float, softcap: float | None) -> Tensor
     if scale != 1.0:
         logits = logits * scale
     return logits if softcap is None else torch.tanh(logits / softcap) * softcap
-
-
-def widen(logits: Tensor) -> Tensor:
-    """Return logits in fp32; float64 stays float64."""
-    return logits if logits.dtype == torch.float64 else logits.float()

@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint, noop_context_fn
 
-from luthier.models.output_layer import OutputLayer, widen
+from luthier.models.arithmetic.precision import widen
+from luthier.models.output_layer import OutputLayer
 
 CHUNK = 256
 """Targets whose logits are made at once. Larger chunks are not faster on a CPU; the loss does not depend on it."""

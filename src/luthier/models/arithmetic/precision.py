@@ -15,6 +15,11 @@ def compute_dtype(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
+def widen(x: Tensor) -> Tensor:
+    """Return x in fp32; x itself where it is in fp32 or float64."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
 @contextmanager
 def in_fp32(module: nn.Module) -> Iterator[None]:
     """Hold weights in fp32 for a while: bf16 weights are widened (exactly) and put back.

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from luthier.models.arithmetic.origins import with_origin
+from luthier.models.arithmetic.precision import widen
 
 
 def rms_normalise(x: Tensor, gain: Tensor, epsilon: float, precision: torch.dtype | None = None) -> Tensor:
@@ -35,15 +36,11 @@ def normalise(x: Tensor, gain: Tensor, epsilon: float, precision: torch.dtype) -
 
 def _scaled(x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """Return the result before it is rounded, and `1 / sqrt(mean(x^2) + epsilon)`, `[..., 1]`."""
-    wide = _widen(x)
+    wide = widen(x)
     length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
     inverse = length.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
     scaled = wide * inverse if wide is x else wide.mul_(inverse)
-    return scaled.mul_(_widen(gain)), inverse
-
-
-def _widen(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    return scaled.mul_(widen(gain)), inverse
 
 
 class RmsNormalise(Function):
@@ -60,12 +57,12 @@ class RmsNormalise(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Map the gradient of y to those of x and the gain."""
         x, gain, inverse = ctx.saved_tensors
-        wide, of_y = _widen(x), _widen(gradient)
+        wide, of_y = widen(x), widen(gradient)
         of_x = of_gain = None
         if ctx.needs_input_grad[1]:
             of_gain = (of_y * wide).mul_(inverse).flatten(0, -2).sum(0).to(gain.dtype)
         if ctx.needs_input_grad[0]:
-            of_wide = of_y * _widen(gain)
+            of_wide = of_y * widen(gain)
             along = torch.linalg.vecdot(of_wide, wide)[..., None].mul_(inverse.pow(3)).div_(x.shape[-1])  # [..., 1]
             of_x = of_wide.mul_(inverse).addcmul_(wide, along, value=-1).to(x.dtype)
         return of_x, of_gain, None, None
