@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asked
+import curves
 import scaling
 import starts
 from shared.machine import sentence
@@ -55,7 +56,7 @@ def render(results: Mapping[str, Result]) -> str:
         parts += ["## What was asked, and what was found\n", said, ""]
     for key, found in results.items():
         name, precision = key.rsplit(".", 1)
-        parts += [f"## {title_of(name)}, {precision}\n", section(name, found), ""]
+        parts += [f"## {title_of(name, precision)}\n", section(name, found), ""]
     if not results:
         parts.append("Not measured yet.\n")
     for machine in {str(found["machine"]): found["machine"] for found in results.values()}.values():
@@ -64,18 +65,25 @@ def render(results: Mapping[str, Result]) -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-_FURTHER = {"scaling": "Lengths, rows, ranks, models", "start": "How long a start takes"}
+_FURTHER = {
+    "scaling": "Lengths, rows, ranks, models",
+    "start": "How long a start takes",
+}
 
 
-def title_of(name: str) -> str:
+def title_of(name: str, precision: str) -> str:
     """Return a part's title."""
-    return _FURTHER[name] if name in _FURTHER else WORKLOADS[name].title
+    if name == "curves":
+        return "How far bf16 takes the loss from that of fp32"
+    return f"{_FURTHER[name] if name in _FURTHER else WORKLOADS[name].title}, {precision}"
 
 
 def section(name: str, found: Result) -> str:
     """Return what there is to say about a part."""
     if name == "scaling":
         return scaling.render(found["series"])
+    if name == "curves":
+        return curves.render(found["curves"])
     return starts.render(found["seconds"]) if name == "start" else summary(name, found)
 
 

@@ -26,6 +26,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+import curves
 import material
 import report
 import scaling
@@ -41,7 +42,7 @@ from luthier.models.fit import measure_gflops, training_operations
 from luthier.models.source import find_model
 
 MODEL = "smollm2-135m-instruct"
-PARTS = (*WORKLOADS, "scaling", "start")
+PARTS = (*WORKLOADS, "curves", "scaling", "start")
 _SPARE_TURNS = 1
 """Turns before the first that counts: caches fill, pages are touched."""
 
@@ -68,6 +69,8 @@ def main() -> None:
                 continue
             if name == "scaling":
                 found: dict[str, Any] = {"series": scaling.measure(options.work, precision, say)}
+            elif name == "curves":
+                found = {"curves": curves.measure(MODEL, folder, options.work, say)}
             elif name == "start":
                 found = {"seconds": starts.measure(MODEL, folder)}
             else:

@@ -58,8 +58,13 @@ def _trainers(trl: str, *, also: Mapping[str, Peer] | None = None) -> dict[str, 
     return {
         "trl": Peer("TRL, no gradient checkpointing", "peer_trainers.py", trl, best=True),
         **(also or {}),
-        "trl-default": Peer("TRL, its defaults in this precision", "peer_trainers.py", trl, best=False),
+        **_trl_default(trl),
     }
+
+
+def _trl_default(trl: str) -> dict[str, Peer]:
+    """TRL's defaults recompute activations: gradient checkpointing."""
+    return {"trl-default": Peer("TRL, its defaults in this precision", "peer_trainers.py", trl, best=False)}
 
 
 _HF = {"trainer": Peer("transformers' Trainer with PEFT", "peer_trainers.py", "hf_sft", best=True)}
@@ -80,6 +85,15 @@ WORKLOADS: dict[str, Workload] = {
     "sft-full": Workload(
         "supervised, all weights", "supervised", "rows", {"method": "full", **_TRAINING, "rate": 5e-5},
         _trainers("trl_sft", also=_HF), turns=6, agree="loss", least={"trl.fp32": 2.2, "trl.bf16": 3.3},
+    ),
+    "sft-lora-recompute": Workload(
+        "supervised, LoRA on all linear layers, both with gradient checkpointing", "supervised", "rows",
+        {"method": "all", **_TRAINING, "recompute": True}, _trl_default("trl_sft"), turns=5, agree="loss",
+    ),
+    "sft-full-recompute": Workload(
+        "supervised, all weights, both with gradient checkpointing", "supervised", "rows",
+        {"method": "full", **_TRAINING, "rate": 5e-5, "recompute": True}, _trl_default("trl_sft"), turns=5,
+        agree="loss",
     ),
     "pairs": Workload(
         "preference pairs, LoRA on all linear layers", "preference", "pairs", {"method": "all", **_TRAINING},

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from luthier.core.errors import GuardError
 from luthier.models import flash, varlen
+from luthier.models.arithmetic.precision import wide_dtype
 from luthier.segments import AttentionPlan
 
 ATTENTION_NAME = "luthier"
@@ -155,7 +156,7 @@ class PackedAttention:
                 self._one_call = varlen.OneCall(self._lengths, self._paths, query.device)
             return self._one_call(query, key, value, options)
         if flash.takes(query, value, options):
-            precision, window = flash.compute_precision(query), options.window
+            precision, window = wide_dtype(query), options.window
             biases = [None if each.is_causal(window) else each.bias(window, precision) for each in self._sights]
             return flash.attend_spans(query, key, value, flash.Spans(self._lengths, self._paths, biases), options.scale)
         queries, keys, values = (each[0].split(self._lengths, dim=1) for each in (query, key, value))

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from luthier.models.arithmetic.precision import widen
+
 if TYPE_CHECKING:
     from luthier.models.attention import AttentionOptions
 
@@ -71,11 +73,6 @@ def along(pieces: Sequence[Tensor], path: Sequence[int], dim: int) -> Tensor:
     return pieces[path[0]] if len(path) == 1 else torch.cat([pieces[index] for index in path], dim)
 
 
-def compute_precision(x: Tensor) -> torch.dtype:
-    """Return the precision in which attention to x is computed."""
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
-
-
 class _FlashOverSpans(Function):
     """See `attend_spans`."""
 
@@ -118,7 +115,7 @@ class _FlashOverSpans(Function):
 
 def _pieces(row: Tensor, lengths: Sequence[int]) -> tuple[Tensor, ...]:
     """Split `[1, heads, T, K]` into spans, in the precision of the computation."""
-    return row.to(compute_precision(row)).split(lengths, 2)
+    return widen(row).split(lengths, 2)
 
 
 def _joined(pieces: Sequence[Tensor | None], precision: torch.dtype) -> Tensor:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from luthier.adapters import ADAPTERS
 from luthier.core.errors import GuardError
 from luthier.core.seeding import stream
-from luthier.models.readout_model import LossOutput, Work
+from luthier.models.readout_model import ReadoutModel
 from luthier.objectives.supervised import SupervisedFineTuning
 from luthier.segments import Batch, sequence_batch
 from luthier.training import speed
+from luthier.training.engine.single import SingleDeviceEngine
+from luthier.training.optim import OptimizerConfig, Schedule
 from luthier.training.source import BatchConfig, PackedSource
 from luthier.training.validation import validation_work
 
@@ -103,22 +109,23 @@ def test_eight_common_tokens_are_computed_once(alike: int, computed: int) -> Non
     assert [piece.batch.tokens for piece in source(rows).work(rows)] == [computed]
 
 
-def test_speed_counts_tokens_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Engine:
-        def __init__(self) -> None:
-            self.model = torch.nn.Linear(1, 1)
-
-        def forward(self, work: Work) -> LossOutput:
-            return LossOutput({"loss": self.model(torch.ones(1, 1)).sum()}, {})
-
-        def backward(self, loss: torch.Tensor, last: bool) -> None:
-            loss.backward()  # type: ignore[no-untyped-call]
-
+def test_speed_counts_tokens_in_full_and_leaves_no_trace(
+    tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny("llama")
+    readout = ReadoutModel(model, [ADAPTERS.get("lora")(ADAPTERS.get("lora").Config()).attach(model, seed=0)])
+    engine = SingleDeviceEngine(readout, OptimizerConfig(), Schedule(0.1, 1))
+    trained = readout.adapters["default"].parameters()
+    before = {name: parameter.detach().clone() for name, parameter in trained.items()}
     weights = np.r_[np.zeros(30), 1.0].astype(np.float32)
     rows = [sequence_batch(np.array([*range(30, 60), i]), weights) for i in range(4)]
     clock = iter(range(0, 100, 2))
-    monkeypatch.setattr(speed.time, "monotonic", lambda: next(clock))
-    assert speed.tokens_per_second(Engine(), source(rows).first_pieces()) == 124 / 2  # type: ignore[arg-type]
+    monkeypatch.setattr(speed, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    pieces = PackedSource(rows, SFT, BatchConfig(sequences=4), 1.0, 7).first_pieces()
+    assert [(piece.batch.tokens, piece.batch.all_tokens) for piece in pieces] == [(34, 124)]
+    assert speed.tokens_per_second(engine, pieces) == 124 / 2
+    assert all(parameter.grad is None for parameter in readout.module.parameters())
+    assert all(torch.equal(parameter, before[name]) for name, parameter in trained.items())
 
 
 def test_the_cursor_goes_on_where_it_was() -> None:

@@ -15,9 +15,14 @@ def compute_dtype(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
+def wide_dtype(x: Tensor) -> torch.dtype:
+    """Return the precision for what must not be narrow: fp32, or float64 where x has it."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
 def widen(x: Tensor) -> Tensor:
     """Return x in fp32; x itself where it is in fp32 or float64."""
-    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+    return x.to(wide_dtype(x))
 
 
 @contextmanager
