@@ -56,7 +56,9 @@ def adapted(loaded: LoadedModel) -> ReadoutModel:
         attached = entry(entry.Config(rank=GIVEN["rank"], alpha=2.0 * GIVEN["rank"], **targets)).attach(loaded, seed=0)
         if not Path(GIVEN["start"]).exists():
             attached.save(Path(GIVEN["start"]))
-    return ReadoutModel(loaded, [attached], recompute=GIVEN.get("recompute", False))
+    readout = ReadoutModel(loaded, [attached], recompute=GIVEN.get("recompute", False))
+    readout.module.train()
+    return readout
 
 
 def engine_of(readout: ReadoutModel) -> SingleDeviceEngine:
