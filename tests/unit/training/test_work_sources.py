@@ -102,6 +102,15 @@ def test_a_common_beginning_is_computed_once_and_counted_each_time() -> None:
     assert [piece.batch.tokens for piece in validation_work(SFT, rows, 2048)] == [34]
 
 
+def test_memory_is_tried_with_the_longest_sequences_of_a_step() -> None:
+    def row(length: int) -> Batch:
+        return sequence_batch(np.array([length] * length), np.r_[0.0, np.ones(length - 1)].astype(np.float32))
+
+    packed = source([row(length) for length in (3, 9, 4, 10, 5, 8)], micro_tokens=19)
+    assert sorted(numbers([packed.longest_piece()])) == [9, 10]  # of 10, 9, 8 and 5, in two micro-batches
+    assert packed.largest_micro_batch == 19
+
+
 @pytest.mark.parametrize(("alike", "computed"), [(7, 16), (8, 10)])
 def test_eight_common_tokens_are_computed_once(alike: int, computed: int) -> None:
     weights = np.r_[np.zeros(alike), 1.0].astype(np.float32)
