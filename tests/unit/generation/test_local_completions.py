@@ -15,7 +15,8 @@ from luthier.core.errors import ConfigError
 from luthier.core.types import Constraint, Decoding, Message, Request, user
 from luthier.data.render import Renderer
 from luthier.generation.local import LocalModel
-from luthier.generation.scoring import Options, scoring_batch
+from luthier.generation.scoring import Options, score, scoring_batch
+from luthier.models.device import has_bf16
 from luthier.models.readout_model import ReadoutModel
 from luthier.models.readouts import TokenLogps
 from luthier.segments import sequence_batch
@@ -119,15 +120,27 @@ def test_options_are_scored_as_if_each_stood_alone(tiny: Callable[..., Any]) -> 
     assert found.usage.prompt_tokens == len(prompt)
 
 
-def test_the_forest_of_a_prompt_and_its_options_by_hand() -> None:
-    batch = scoring_batch([Options([10, 11, 12], [[20, 21], [30], [40, 41]])], least=1)
+@pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="this machine has no bf16")
+def test_options_are_scored_in_fp32_where_the_model_is_in_bf16(tiny: Callable[..., Any]) -> None:
+    model, asked = ReadoutModel(tiny(precision="bf16")), [Options([10, 11, 12], [[20, 21, 22], [30]])]
+    (found,) = score(model, None, asked)
+    exact, rough = (
+        model.read(scoring_batch(asked), [TokenLogps()], None, exact=exact)["logps"] for exact in (True, False)
+    )
+    assert found == pytest.approx([float(exact[:3].sum()), float(exact[3])], rel=1e-6)
+    assert found != pytest.approx([float(rough[:3].sum()), float(rough[3])], rel=1e-6)
+
+
+def test_the_forest_of_prompts_and_their_options_by_hand() -> None:
+    batch = scoring_batch([Options([10, 11, 12], [[20, 21], [30], [40, 41]]), Options([50], [[60]])], least=1)
     assert [(s.tokens.tolist(), s.parent) for s in batch.segments] == [
-        ([10, 11, 12], -1), ([20, 21], 0), ([30], 0), ([40, 41], 0),
+        ([50, 60], -1), ([10, 11, 12], -1), ([20, 21], 1), ([30], 1), ([40, 41], 1),
     ]  # fmt: skip
-    assert batch.targets.read_at.tolist() == [2, 3, 2, 2, 6]
-    assert batch.targets.token.tolist() == [20, 21, 30, 40, 41]
-    assert batch.targets.sequence.tolist() == [0, 0, 1, 2, 2]
-    assert batch.targets.group.tolist() == [0, 0, 0]
+    assert batch.targets.read_at.tolist() == [4, 5, 4, 4, 8, 0]
+    assert batch.targets.token.tolist() == [20, 21, 30, 40, 41, 60]
+    assert batch.targets.weight.tolist() == [1.0] * 6
+    assert batch.targets.sequence.tolist() == [0, 0, 1, 2, 2, 3]
+    assert batch.targets.group.tolist() == [0, 0, 0, 1]
 
 
 def test_what_cannot_be_done_fails_alone(tiny: Callable[..., Any]) -> None:
