@@ -15,7 +15,6 @@ _MOST_MEMORY = 0.45
 """Luthier's peak by TRL's."""
 _MOST_APART = 1e-6
 """Relative, of the first step's losses in fp32: what follows starts from weights that differ by rounding already."""
-_CLOSE_TO_FP32 = ("sft-full", "pairs")
 _MOST_SECONDS = {"luthier --help": 0.3, "luthier chat, first token, opened before": 5.0}
 
 Line = tuple[str, str, str, bool]
@@ -57,8 +56,8 @@ def _lines(name: str, precision: str, found: Result) -> Iterator[Line]:
             median = statistics.median(found["seconds"][kind])
             yield kind, f"at most {most} s", f"{median:.2f} s", median <= most
     if name == "curves":
-        for kind in _CLOSE_TO_FP32:
-            own, theirs = (curves.mean_distance(found["curves"][kind], key) for key in ("luthier.bf16", "trl.bf16"))
+        for kind, losses in found["curves"].items():
+            own, theirs = (curves.mean_distance(losses, key) for key in ("luthier.bf16", "trl.bf16"))
             title = f"{WORKLOADS[kind].title}, bf16"
             yield title, f"loss no farther from fp32's than TRL's own ({theirs:.4f} nats)", f"{own:.4f}", own <= theirs
     if name not in WORKLOADS:

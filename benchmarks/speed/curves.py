@@ -32,8 +32,7 @@ def measure(name: str, model: Path, work: Path, said: Callable[[str], None]) -> 
 
 def _curves(kind: str, name: str, model: Path, work: Path, said: Callable[[str], None]) -> dict[str, Any]:
     load = WORKLOADS[kind]
-    count = len(material.read(work / "material", load.rows))
-    turns = [[(step * load.of_turn + i) % count for i in range(load.of_turn)] for step in range(_STEPS)]
+    turns = load.turn_rows(len(material.read(work / "material", load.rows)), _STEPS)
     start = work / "start-curves"
     shutil.rmtree(start, ignore_errors=True)
     common = {"material": str(work / "material"), "rows": load.rows, "start": str(start), **load.settings}
@@ -53,7 +52,7 @@ def _curves(kind: str, name: str, model: Path, work: Path, said: Callable[[str],
             key: stack.enter_context(Contestant(program, given, work / f"curves.{kind}.{key}.log"))
             for key, (program, given) in entered.items()
         }
-        found = play(playing, [{"rows": turn} for turn in turns], said)
+        found = play(playing, [{"rows": list(turn)} for turn in turns], said)
     return {key: [turn["loss"] for turn in lines] for key, lines in found.items()}
 
 

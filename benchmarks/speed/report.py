@@ -65,10 +65,7 @@ def render(results: Mapping[str, Result]) -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-_FURTHER = {
-    "scaling": "Lengths, rows, ranks, models",
-    "start": "How long a start takes",
-}
+_FURTHER = {"scaling": "Lengths, rows, ranks, models", "start": "How long a start takes"}
 
 
 def title_of(name: str, precision: str) -> str:

@@ -47,11 +47,12 @@ class Workload:
     agree: str = ""
     least: Mapping[str, float] = field(default_factory=dict)
 
-    def turn_rows(self, count: int) -> Sequence[Sequence[int]]:
+    def turn_rows(self, count: int, turns: int | None = None) -> Sequence[Sequence[int]]:
         """Return the rows of each turn, from so many there are."""
+        turns = turns or self.turns
         if not self.of_turn:
-            return [list(range(count))] * self.turns
-        return [[(turn * self.of_turn + i) % count for i in range(self.of_turn)] for turn in range(self.turns)]
+            return [list(range(count))] * turns
+        return [[(turn * self.of_turn + i) % count for i in range(self.of_turn)] for turn in range(turns)]
 
 
 def _trainers(trl: str, *, also: Mapping[str, Peer] | None = None) -> dict[str, Peer]:

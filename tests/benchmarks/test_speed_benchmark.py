@@ -57,6 +57,16 @@ def test_a_start_is_its_median() -> None:
     assert [line.split("|")[3:5] for line in found] == [[" 0.31 s ", " **no** "], [" 4.00 s ", " yes "]]
 
 
+def test_a_curve_in_bf16_is_as_far_from_fp32_as_its_mean_step() -> None:
+    losses = {"luthier.fp32": [2.0, 1.0], "luthier.bf16": [2.1, 0.7], "trl.bf16": [1.9, 1.2]}
+    curves = {"sft-full": losses, "pairs": {**losses, "trl.bf16": [2.5, 1.0]}}
+    full, pairs = lines({"curves.fp32": {"curves": curves}})
+    assert "(0.1500 nats) | 0.2000 | **no** |" in full
+    assert "(0.2500 nats) | 0.2000 | yes |" in pairs
+    assert load("speed", "curves").farther(losses)[0] == pytest.approx(0.05)
+    assert load("speed", "curves").farther(losses)[1:] == pytest.approx((0.0, 0.1))
+
+
 def test_nothing_is_said_where_nothing_was_measured() -> None:
     assert load("speed", "asked").summary({}) == ""
     assert load("speed", "asked").summary({"scaling.fp32": {"series": {}}}) == ""

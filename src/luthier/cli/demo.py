@@ -10,8 +10,8 @@ from luthier.cli import options
 from luthier.cli.session import perform
 
 _BUDGET = "11m"
-"""Plans reckon with a machine that is busy at times: an idle one of two cores took ten minutes, with
-eight candidates. With less, what was forgotten is not measured."""
+"""Plans reckon with a machine that is busy at times: an idle one of two cores took ten minutes, with eight
+candidates. With less, what was forgotten is not measured."""
 
 
 def demo(
