@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from luthier.generation.lean import Decoder, NotDescribedError, open_decoder
+from luthier.generation.lean import Decoder, NotDescribedError, decoding_dtype, open_decoder
 from luthier.generation.lean.decoder import Linear
 from luthier.generation.lean.families import Source, describe
 from luthier.generation.lean.packing import Pace, Packing
@@ -61,7 +61,7 @@ class ModelReader:
         self.decoder: Decoder | None = None
         self.why_ordinary = ""
         self._half = half
-        self._pace = Pace(half, model.loaded.device, model.loaded.facts.parameters)
+        self._pace = Pace(half, decoding_dtype(model.loaded), self.device, model.loaded.facts.parameters)
         self._packing: Packing | None = None
         self._output: OutputLayer = model.loaded.output
 
@@ -90,7 +90,9 @@ class ModelReader:
         """See `Reader.logits`."""
         with self._model.reading(self._adapter, ATTENTION_NAME):
             if self.decoder is not None:
-                return self._output(self.decoder(ids, positions, attend, read_at))
+                with torch.autocast(ids.device.type, enabled=False):  # a decoder says itself what is in which precision
+                    states = self.decoder(ids, positions, attend, read_at)
+                return self._output(states)
             hidden = self._model.module.base_model(
                 input_ids=ids[None], position_ids=positions[None], use_cache=False, attend=attend
             ).last_hidden_state[0]
@@ -113,7 +115,7 @@ class DecoderReader:
         self._source, self._output, self._half = source, output, half
         self._decoder = describe(source)
         numbers = sum(tensor.numel() for tensor in source.tensors.values())
-        self._pace = Pace(half, self.device, numbers)
+        self._pace = Pace(half, source.dtype, self.device, numbers)
 
     @property
     def device(self) -> torch.device:

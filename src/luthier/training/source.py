@@ -148,7 +148,7 @@ class PackedSource:
         self._step += 1
         return self.work([self._sequences[i] for i in self.under_way])
 
-    def first_pieces(self, steps: int = 2) -> list[Work]:
+    def first_pieces(self, steps: int = 6) -> list[Work]:
         """Return a micro-batch as large as those of a step for each of some steps, to measure their speed by."""
         size = self.batch_size
         total = len(self._sequences)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -15,13 +16,17 @@ from luthier.core.types import Decoding
 from luthier.generation import engine as engines
 from luthier.generation.engine import BatchEngine
 from luthier.generation.lean import packing as packings
-from luthier.generation.lean.decoder import Linear
+from luthier.generation.lean.decoder import Decoder, Linear
 from luthier.generation.lean.packing import PACK_AFTER, Pace, Packing
 from luthier.generation.readers import ModelReader
 from luthier.generation.sequences import Turns
 from luthier.models import cost as costs
+from luthier.models.arithmetic.low_rank import LowRankUpdate
+from luthier.models.attention import PackedAttention
+from luthier.models.load import probe_batch
 from luthier.models.readout_model import ReadoutModel, Work
 from luthier.objectives.supervised import SupervisedFineTuning
+from luthier.segments import PackedLayout
 from luthier.training.engine.single import SingleDeviceEngine
 from luthier.training.optim import OptimizerConfig, Schedule
 from luthier.training.step import train_step
@@ -93,23 +98,64 @@ def test_weights_that_fp16_cannot_hold_stay_as_they_are() -> None:
     assert torch.equal(weight, before)
 
 
+@pytest.mark.parametrize(("rows", "wide"), [(1, True), (16, True), (17, False)])
+def test_an_update_of_few_rows_in_bf16_is_computed_in_fp32(rows: int, wide: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    a, b, x = drawn(4, 48), drawn(64, 4), drawn(rows, 48).bfloat16()
+    layer = Linear(torch.zeros(64, 48), update=LowRankUpdate(a, b, 0.5)).to(torch.bfloat16)
+    found = layer(x)
+    assert found.dtype == torch.bfloat16
+    in_fp32 = (0.5 * (x.float() @ a.t() @ b.t())).bfloat16()
+    assert torch.equal(found, in_fp32) == wide
+    torch.testing.assert_close(found, in_fp32, rtol=0, atol=0.02 * float(in_fp32.abs().max()))
+    torch.testing.assert_close(
+        replace(layer, update=None, wide_update=None)(x), torch.zeros(rows, 64, dtype=torch.bfloat16)
+    )
+
+
+def test_nothing_casts_what_a_decoder_computes(tiny: Callable[..., Any]) -> None:
+    """Autocast would compute the update in bf16 again, by way of two more casts a product."""
+    model = ReadoutModel(tiny(precision="bf16"))
+    reader = ModelReader(model, None)
+    reader.open()
+    decoder, seen = reader.decoder, []
+    assert decoder is not None
+
+    def watched(*args: Any) -> Tensor:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return decoder(*args)
+
+    reader.decoder = cast("Decoder", watched)
+    layout = PackedLayout(probe_batch(model.loaded))
+    logits = reader.logits(layout.input_ids[0], layout.position_ids[0], PackedAttention(layout.plan), None)
+    assert logits.dtype == torch.float32
+    assert seen == [False]
+
+
 def test_it_is_packed_once_after_steps_that_gain_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
-    pace = Pace(False, cpu, 100)
+    pace = Pace(False, torch.float32, cpu, 100)
     assert not any(pace.is_time(1) for _ in range(50))
     assert [pace.is_time(2) for _ in range(PACK_AFTER + 3)] == [*[False] * (PACK_AFTER - 1), True, *[False] * 3]
-    alone = Pace(True, cpu, 100)
+    alone = Pace(True, torch.float32, cpu, 100)
     assert sum(alone.is_time(1) for _ in range(50)) == 1
+    in_bf16 = Pace(True, torch.bfloat16, cpu, 100)  # fp16 is for weights in fp32
+    assert [in_bf16.is_time(1) for _ in range(PACK_AFTER + 1)] == [*[False] * (PACK_AFTER - 1), True, False]
+    assert Pace(True, torch.bfloat16, cpu, 100).is_time(PACK_AFTER * 512)
     monkeypatch.setattr(costs, "memory_bytes", lambda device: 100)
-    never = Pace(False, cpu, 100)
+    never = Pace(False, torch.float32, cpu, 100)
     assert not any(never.is_time(2) for _ in range(50))
 
 
 def test_prompts_that_are_about_to_be_read_count_as_well() -> None:
     cpu = torch.device("cpu")
-    assert not Pace(False, cpu, 100).is_time(PACK_AFTER * 512 - 1)
-    assert Pace(False, cpu, 100).is_time(PACK_AFTER * 512)
-    half = Pace(True, cpu, 100)
+    assert not Pace(False, torch.float32, cpu, 100).is_time(PACK_AFTER * 512 - 1)
+    assert Pace(False, torch.float32, cpu, 100).is_time(PACK_AFTER * 512)
+    half = Pace(True, torch.float32, cpu, 100)
     assert not half.is_time(PACK_AFTER * 512)  # they are not read with weights in fp16
     assert sum(half.is_time(1) for _ in range(50)) == 1
 

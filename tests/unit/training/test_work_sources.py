@@ -64,9 +64,9 @@ def test_every_epoch_takes_every_sequence_once_in_its_own_order() -> None:
 
 def test_speed_is_measured_by_micro_batches_as_large_as_those_of_a_step() -> None:
     packed = source(numbered(10, length=5), micro_tokens=12)
-    first, second = packed.first_pieces()
-    assert [numbers([piece]) for piece in (first, second)] == [[0, 1], [4, 5]]
-    assert max(piece.batch.tokens for piece in (first, second)) <= packed.largest_micro_batch == 12
+    pieces = packed.first_pieces()
+    assert [numbers([piece]) for piece in pieces] == [[0, 1], [4, 5], [8, 9]]
+    assert max(piece.batch.tokens for piece in pieces) <= packed.largest_micro_batch == 12
     assert len(source(numbered(3)).first_pieces()) == 1
     assert packed.next() is not None
     assert numbers(source(numbered(10), sequences=4).first_pieces(1)) == [0, 1, 2, 3]
@@ -135,6 +135,28 @@ def test_speed_counts_tokens_in_full_and_leaves_no_trace(
     assert speed.tokens_per_second(engine, pieces) == 124 / 2
     assert all(parameter.grad is None for parameter in readout.module.parameters())
     assert all(torch.equal(parameter, before[name]) for name, parameter in trained.items())
+
+
+@pytest.mark.parametrize(
+    ("ends", "speed_wanted"),
+    [
+        ((2, 3, 5, 5.25), 4 / 1),  # the first warms up; 1, 2 and 0.25 seconds
+        ((3, 6, 7, 8), 4 / 3),  # slow: one after the first is enough
+        ((3, 4, 6, 7), 3.0),  # 1 and 2 seconds; the last one is not waited for
+    ],
+)
+def test_speed_is_the_median_of_as_many_pieces_as_there_is_time_for(
+    ends: tuple[float, ...], speed_wanted: float, tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny("llama")
+    readout = ReadoutModel(model, [ADAPTERS.get("lora")(ADAPTERS.get("lora").Config()).attach(model, seed=0)])
+    engine = SingleDeviceEngine(readout, OptimizerConfig(), Schedule(0.1, 1))
+    rows = [sequence_batch(np.array([30, 31, 32, 33 + i]), np.array([0, 1, 1, 1], np.float32)) for i in range(4)]
+    moments = iter([0.0, *(moment for end in ends for moment in (end, end))])
+    monkeypatch.setattr(speed, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    pieces = PackedSource(rows, SFT, BatchConfig(sequences=1), 1.0, 7).first_pieces()
+    assert len(pieces) == 4
+    assert speed.tokens_per_second(engine, pieces) == pytest.approx(speed_wanted)
 
 
 def test_the_cursor_goes_on_where_it_was() -> None:

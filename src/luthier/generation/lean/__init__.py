@@ -7,6 +7,6 @@ holds none of its own, attends through the same `Attend`, and is checked against
 
 from luthier.generation.lean.decoder import Decoder
 from luthier.generation.lean.families import NotDescribedError, Source, describe
-from luthier.generation.lean.opening import open_decoder
+from luthier.generation.lean.opening import decoding_dtype, open_decoder
 
-__all__ = ["Decoder", "Source", "NotDescribedError", "describe", "open_decoder"]
+__all__ = ["Decoder", "Source", "NotDescribedError", "decoding_dtype", "describe", "open_decoder"]

@@ -18,14 +18,27 @@ from luthier.models.arithmetic.low_rank import LowRankUpdate
 from luthier.models.arithmetic.rms_norm import normalise
 from luthier.models.attention import Attend, AttentionOptions
 
+_FEW_ROWS = 16
+"""Products with an adapter's narrow matrices take most of their time to be begun, in bf16 longer than in fp32: a step
+of SmolLM2-135M took three quarters of its time for 1 row, 0.96 of it for 16, as long for 32 (two cores with AMX)."""
+
 
 @dataclass(frozen=True)
 class Linear:
-    """`x W^T + bias`, and an adapter's update; `weight [out, in]`, `packed` the product of few rows with it."""
+    """`x W^T + bias`, and an adapter's update.
+
+    Attributes:
+        weight: `[out, in]`.
+        bias: `[out]`.
+        update: In the weight's precision.
+        wide_update: The same in fp32, for few rows in half precision on a CPU.
+        packed: The product of few rows with the weight.
+    """
 
     weight: Tensor
     bias: Tensor | None = None
     update: LowRankUpdate | None = None
+    wide_update: LowRankUpdate | None = None
     packed: Product | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -35,16 +48,27 @@ class Linear:
             y = self.packed(x, self.bias)
         else:
             y = F.linear(x, self.weight, self.bias)
-        if self.update is not None:
+        if self.wide_update is not None and len(x) <= _FEW_ROWS:
+            wide = self.wide_update
+            y.add_(x.float() @ wide.a.t() @ wide.b.t(), alpha=wide.scale)
+        elif self.update is not None:
             y.addmm_(x @ self.update.a.t(), self.update.b.t(), alpha=self.update.scale)
         return y
 
     def to(self, dtype: torch.dtype) -> Linear:
         """Return it in a precision; tensors that have it already are shared."""
-        update = self.update
-        if update is not None:
-            update = replace(update, a=update.a.to(dtype), b=update.b.to(dtype))
-        return Linear(self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype), update)
+        weight, update = self.weight.to(dtype), self.update
+        wide = None if update is None or dtype != torch.bfloat16 or weight.is_cuda else _in(update, torch.float32)
+        return Linear(
+            weight,
+            None if self.bias is None else self.bias.to(dtype),
+            None if update is None else _in(update, dtype),
+            wide,
+        )
+
+
+def _in(update: LowRankUpdate, dtype: torch.dtype) -> LowRankUpdate:
+    return replace(update, a=update.a.detach().to(dtype), b=update.b.detach().to(dtype))
 
 
 @dataclass(frozen=True)

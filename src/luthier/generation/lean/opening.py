@@ -10,6 +10,7 @@ from luthier.generation.lean.packing import Packing
 from luthier.models.arithmetic.watching import is_watched
 from luthier.models.attention import PackedAttention
 from luthier.models.load import probe_batch
+from luthier.models.loaded import LoadedModel
 from luthier.models.readout_model import ReadoutModel
 from luthier.segments import PackedLayout
 
@@ -24,12 +25,17 @@ def open_decoder(model: ReadoutModel, adapter: str | None, packing: Packing | No
         NotDescribedError: if there is none, or it does not compute what the model does.
     """
     loaded = model.loaded
-    dtype = torch.bfloat16 if loaded.precision == "bf16" else next(loaded.module.parameters()).dtype
+    dtype = decoding_dtype(loaded)
     if adapter not in loaded.checked_decoders:
         with loaded.in_fp32():
             _check(model, adapter, _describe(model, adapter, dtype if loaded.precision == "fp32" else torch.float32))
         loaded.checked_decoders.add(adapter)
     return _describe(model, adapter, dtype, packing)
+
+
+def decoding_dtype(model: LoadedModel) -> torch.dtype:
+    """Return the precision of a decoder's products."""
+    return torch.bfloat16 if model.precision == "bf16" else next(model.module.parameters()).dtype
 
 
 def _describe(model: ReadoutModel, adapter: str | None, dtype: torch.dtype, packing: Packing | None = None) -> Decoder:

@@ -94,17 +94,20 @@ class Pace:
 
     Args:
         half: Whether they would be held in fp16.
+        precision: Of the products.
         device: Where they are.
         parameters: How many numbers they are.
     """
 
-    def __init__(self, half: bool, device: torch.device, parameters: int) -> None:
-        self._product = _HalfProduct if half else _OrderedProduct
+    def __init__(self, half: bool, precision: torch.dtype, device: torch.device, parameters: int) -> None:
+        half = half and precision == torch.float32
+        self._fewest = _HalfProduct.fewest if half else _fewest_in_order(precision)
+        self._most = _HalfProduct.most if half else _OrderedProduct.most
         self._left = PACK_AFTER if copies_weights(device, parameters) else 0
 
     def is_time(self, rows: int) -> bool:
         """Count a step of so many rows, or the reading of so many tokens; True once, when it is time."""
-        if self._left <= 0 or not self._product.fewest <= rows <= self._product.most:
+        if self._left <= 0 or not self._fewest <= rows <= self._most:
             return False
         self._left -= max(1, rows // _LIKE_A_STEP)
         return self._left <= 0
@@ -127,12 +130,18 @@ def _packed(weight: Tensor, half: bool) -> Product | None:
         return None
 
 
+def _fewest_in_order(precision: torch.dtype) -> int:
+    """A single row waits for its weight only, in fp32; in bf16 the ordinary product brings it in order all the same."""
+    return 1 if precision == torch.bfloat16 else 2
+
+
 class _OrderedProduct:
     """With a weight in oneDNN's order, which is the quicker one for whole prompts as well."""
 
-    fewest, most = 2, 10**9
+    most = 10**9
 
     def __init__(self, weight: Tensor) -> None:
+        self.fewest = _fewest_in_order(weight.dtype)
         self._kept: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _FOR_ROWS)
 
     def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:
