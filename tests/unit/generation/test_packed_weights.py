@@ -98,6 +98,15 @@ def test_weights_that_fp16_cannot_hold_stay_as_they_are() -> None:
     assert torch.equal(weight, before)
 
 
+@pytest.mark.parametrize(("precision", "fewest"), [(torch.float32, 2), (torch.bfloat16, 1)])
+def test_a_single_row_is_multiplied_with_a_packed_weight_in_bf16_only(precision: torch.dtype, fewest: int) -> None:
+    weight = torch.randn(40, 32, generator=DRAW).to(precision)
+    product = Packing().of(weight, weight)
+    if product is None:
+        pytest.skip("torch packs no weights in bf16 on this machine")
+    assert product.fewest == fewest
+
+
 @pytest.mark.parametrize(("rows", "wide"), [(1, True), (16, True), (17, False)])
 def test_an_update_of_few_rows_in_bf16_is_computed_in_fp32(rows: int, wide: bool) -> None:
     generator = torch.Generator().manual_seed(0)
