@@ -9,9 +9,9 @@ import typer
 from luthier.cli import options
 from luthier.cli.session import perform
 
-_BUDGET = "9m"
-"""Plans reckon with a machine that is busy at times: an idle one takes less. With 8 minutes, two cores that are not
-quite idle had no time to ask what was forgotten."""
+_BUDGET = "10m"
+"""Plans reckon with a machine that is busy at times: an idle one takes less. With nine minutes, two cores that were not
+quite idle had no time left to ask what was forgotten."""
 
 
 def demo(
