@@ -267,6 +267,7 @@ def test_a_method_that_fails_does_not_take_the_others_with_it(
     monkeypatch.setattr(Training, "train", fails)
     called = done("adapt", files / "labels.csv", "-m", model, "--budget", "1h", "--try", "as_is,lora")
     assert f"LoRA r16, 3 epochs failed: {said}" in called.said
+    assert "--budget" not in called.said.partition(" next ")[2]  # all that was named has been tried
     run = place / "runs" / "1"
     assert status(run) == "finished"
     assert status(run / "children" / "lora") == "failed"

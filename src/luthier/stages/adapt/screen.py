@@ -205,14 +205,15 @@ def mistakes_in(failures: Failures, rows: Sequence[Example], task: Task) -> Row 
     return Row("mistakes", lines)
 
 
-def next_steps(run: RunDirectory, config: Config, choice: Choice) -> list[str]:
-    """Return the three commands to try next."""
-    answer, again = ["luthier", "answer", str(run.path), "NEW_ROWS.csv"], go_on_step(run, config)
+def next_steps(run: RunDirectory, config: Config, choice: Choice, plan: Plan) -> list[str]:
+    """Return the commands to try next; to go on is one, unless all that was named has been tried."""
+    answer = ["luthier", "answer", str(run.path), "NEW_ROWS.csv"]
+    again = [go_on_step(run, config)] if plan.left_out or not config.candidates else []
     if not choice.winner.candidate.uses_model:
         reading = _flags(config.data.read.model_dump(exclude={"skip_bad"}) | {"kind": config.data.kind})
         check = ["luthier", "data", "check", config.data.path, *reading]
-        return [shlex.join(step) for step in (answer, check, again)]
-    return [shlex.join(step) for step in (["luthier", "chat", str(run.path)], answer, again)]
+        return [shlex.join(step) for step in (answer, check, *again)]
+    return [shlex.join(step) for step in (["luthier", "chat", str(run.path)], answer, *again)]
 
 
 def go_on_step(run: RunDirectory, config: Config) -> list[str]:

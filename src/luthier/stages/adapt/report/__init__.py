@@ -51,7 +51,7 @@ def write_reports(run: RunDirectory, config: Config, found: Findings) -> None:
     run.listener.show(
         Row("report", f"`{escape(str(run.path / 'report.html'))}` (took {format_duration(found.seconds)})")
     )
-    run.listener.show(Row("next", [f"`{escape(step)}`" for step in next_steps(run, config, found.choice)]))
+    run.listener.show(Row("next", [f"`{escape(step)}`" for step in next_steps(run, config, found.choice, found.plan)]))
 
 
 def report_blocks(run: RunDirectory, config: Config, found: Findings) -> list[Block]:

@@ -86,4 +86,4 @@ def _steps(found: Findings, run: RunDirectory, config: Config) -> list[str]:
     if config.redact:
         read = config.data.read.model_copy(update=dict.fromkeys(("prompt", "answer", "system")))
         config = config.model_copy(update={"data": config.data.model_copy(update={"read": read})})
-    return next_steps(run, config, found.choice)
+    return next_steps(run, config, found.choice, found.plan)
