@@ -227,9 +227,10 @@ def test_time_is_cumulative_over_resumes(files: Path, model: Path, place: Path) 
 
 def test_a_candidate_that_comes_too_late_is_left_out_for_good(files: Path, model: Path, place: Path) -> None:
     """Spent time counts: with the budget used up, candidates that have not begun are left out, also after a resume."""
-    done(
+    called = done(
         "adapt", files / "labels.csv", "-m", model, "--budget", "1h", "--run", "run", "--try", "as_is,told_format,lora"
     )
+    assert "--budget" not in called.said.partition(" next ")[2]  # all that was named has been tried
     run = place / "run"
     import shutil
 
@@ -245,6 +246,7 @@ def test_a_candidate_that_comes_too_late_is_left_out_for_good(files: Path, model
     assert runs_in(run / "children") == ["as_is", "most_frequent", "tfidf"]
     text = "the candidates before it took longer than planned; 0 s were left"
     assert f"LoRA r16, 3 epochs: {text}" in page_text(run)
+    assert "--budget 180m" in called.said.partition(" next ")[2]
     assert "told the format" not in called.out.partition("confirm")[0].partition("rows to choose")[2]
 
 
@@ -267,7 +269,6 @@ def test_a_method_that_fails_does_not_take_the_others_with_it(
     monkeypatch.setattr(Training, "train", fails)
     called = done("adapt", files / "labels.csv", "-m", model, "--budget", "1h", "--try", "as_is,lora")
     assert f"LoRA r16, 3 epochs failed: {said}" in called.said
-    assert "--budget" not in called.said.partition(" next ")[2]  # all that was named has been tried
     run = place / "runs" / "1"
     assert status(run) == "finished"
     assert status(run / "children" / "lora") == "failed"
