@@ -15,7 +15,7 @@ from luthier.reporting.inline import escape
 from luthier.stages.adapt.folds_found import FoldsFound
 from luthier.stages.adapt.plan import Plan
 from luthier.stages.adapt.recipe import Config
-from luthier.stages.adapt.screen import beside_the_scores, go_on_step, machine_row, mistakes_in
+from luthier.stages.adapt.screen import beside_the_scores, go_on_steps, machine_row, mistakes_in
 from luthier.stages.blocks import advice_sentence, power_sentence, read_sentence, score_cell, task_sentence
 from luthier.stages.material import Material
 
@@ -160,4 +160,4 @@ def fold_next_steps(run: RunDirectory, config: Config, found: FoldsFound) -> lis
     """Return the commands to try next."""
     steps = [["luthier", "chat", str(run.path)]] if found.final.candidate.uses_model else []
     steps.append(["luthier", "answer", str(run.path), "NEW_ROWS.csv"])
-    return [shlex.join(step) for step in [*steps, go_on_step(run, config)]]
+    return [shlex.join(step) for step in [*steps, *go_on_steps(run, config, found.plan)]]

@@ -208,7 +208,7 @@ def mistakes_in(failures: Failures, rows: Sequence[Example], task: Task) -> Row 
 def next_steps(run: RunDirectory, config: Config, choice: Choice, plan: Plan) -> list[str]:
     """Return the commands to try next; to go on is one, unless all that was named has been tried."""
     answer = ["luthier", "answer", str(run.path), "NEW_ROWS.csv"]
-    again = [go_on_step(run, config)] if plan.left_out or not config.candidates else []
+    again = go_on_steps(run, config, plan)
     if not choice.winner.candidate.uses_model:
         reading = _flags(config.data.read.model_dump(exclude={"skip_bad"}) | {"kind": config.data.kind})
         check = ["luthier", "data", "check", config.data.path, *reading]
@@ -216,10 +216,12 @@ def next_steps(run: RunDirectory, config: Config, choice: Choice, plan: Plan) ->
     return [shlex.join(step) for step in (["luthier", "chat", str(run.path)], answer, *again)]
 
 
-def go_on_step(run: RunDirectory, config: Config) -> list[str]:
-    """Return the command that goes on from a run with a larger budget."""
+def go_on_steps(run: RunDirectory, config: Config, plan: Plan) -> list[list[str]]:
+    """Return the command that goes on from a run with a larger budget; none where all that was named has been tried."""
+    if config.candidates and not plan.left_out:
+        return []
     minutes = max(20, round(config.budget_seconds * 3 / 60))
-    return ["luthier", "adapt", str(run.path), "--budget", f"{minutes}m"]
+    return [["luthier", "adapt", str(run.path), "--budget", f"{minutes}m"]]
 
 
 def _flags(values: Mapping[str, Any]) -> list[str]:
